@@ -1,0 +1,158 @@
+/* store: the large tier: stored responses on disk, found by key, that survive restarts and kill -9. The only file that
+ * knows LMDB is store_lmdb.c.
+ * Ownership: store_open gives one store, store_close ends it; records and content are copied in and out.
+ * Threads: any thread may read (each call is one short read transaction that never outlives the call); writes are
+ * queued and done in order, in batches, by the store's own writer thread, which calls back when they are committed.
+ * Limits: size_bytes on disk (never exceeded), STORE_QUEUE_MAX_BYTES of waiting writes; at the limit a put is refused
+ * with -EAGAIN and the response stays in memory only.                                                               */
+#ifndef WEIR_CACHE_STORE_H
+#define WEIR_CACHE_STORE_H
+
+#include "headers/view.h"
+
+#include <sys/types.h>
+
+enum {
+    STORE_FORMAT_VERSION = 1,
+    STORE_CHUNK_BYTES = 16360, /* content per chunk; with its 8 byte checksum just under four pages */
+    STORE_INLINE_MAX = 1900,   /* a record with its content up to this stays in the index */
+    STORE_QUEUE_MAX_BYTES = 64 << 20,
+    STORE_TAGS_MAX = 1024,
+};
+
+struct store;
+
+struct store_id { /* where a stored response is found: key hash, variant hash (0: none) */
+    uint64_t key[2];
+    uint64_t variant;
+};
+
+struct store_settings {
+    const char *path; /* directory; made if missing */
+    uint64_t size_bytes;
+    int reader_threads; /* 2 */
+    /* Called from the writer thread for a line worth telling the operator; may be NULL. */
+    void (*say)(void *arg, const char *line);
+    void *say_arg;
+};
+
+enum store_open_result {
+    STORE_OPENED,
+    STORE_STARTED_COLD,
+    STORE_NOT_WRITABLE,
+    STORE_IN_USE,
+    STORE_TOO_SMALL,
+    STORE_FAILED
+};
+
+/** Open or make. Another format version, a damaged or foreign file, or a store that was open when the power went (another
+ *  boot id and no clean mark) is set aside or emptied: STORE_STARTED_COLD, with a reason.
+ *  @param why  one line for the operator, always NUL-terminated: path, cause, what would be right */
+MUST_USE enum store_open_result store_open(const struct store_settings *settings, struct store **out, char *why,
+                                           size_t cap);
+/** Finish queued writes, sync, mark clean, free. */
+void store_close(struct store *s);
+
+/* ---- reading: any thread, blocking on the disk at worst */
+
+/** The record of id, copied into malloc'd memory that the caller frees.
+ *  @param spare    bytes to leave free before the record in the allocation (for the caller's own struct)
+ *  @return 0, -ENOENT, -ENOMEM, -EIO */
+MUST_USE int store_get(struct store *s, const struct store_id *id, size_t spare, void **memory, size_t *record_len);
+/** Content bytes [offset, offset + len) of content number `number`; each chunk's checksum is verified.
+ *  @return bytes read (short only at the end), -ENOENT (gone: evicted meanwhile), -EIO (a bad checksum or the disk) */
+MUST_USE ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, size_t len);
+/** True when those pages are in memory, so that store_read would not wait for the disk. A guess, for scheduling only. */
+bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t len);
+
+/** Run `job` on one of the reader threads. False when STORE_JOBS_MAX are waiting. */
+enum { STORE_JOBS_MAX = 4096 };
+struct store_job {
+    void (*run)(struct store_job *job);
+    struct store_job *next;
+};
+MUST_USE bool store_submit(struct store *s, struct store_job *job);
+
+/* ---- writing: queued, in order */
+
+/* Called on the writer thread once the write is committed (0) or has failed (negative errno). */
+typedef void (*store_done)(void *arg, int result);
+
+/** A fresh content number; growing, never reused, also over restarts. */
+uint64_t store_next_number(struct store *s);
+
+/** Append content chunks of `number`, offset a multiple of STORE_CHUNK_BYTES; only the last piece may end elsewhere.
+ *  Chunks without a record that follows are reclaimed at the next open. `data` must stay until done. */
+MUST_USE int store_append(struct store *s, uint64_t number, int64_t offset, const void *data, size_t len,
+                          store_done done, void *arg);
+/** Forget content that will get no record. */
+void store_abandon(struct store *s, uint64_t number);
+
+struct store_put {
+    struct store_id id;
+    const void *record; /* head and, if content_number is 0, content too */
+    size_t record_len;
+    const void *content; /* content to write under content_number; NULL when already appended, or none */
+    size_t content_len;
+    uint64_t content_number; /* 0: the content is inside the record */
+    uint64_t fetch_seq;      /* purge sequence at which its fetch began */
+    const uint64_t *tags;    /* hashes of tags (those of host and URL among them), each once */
+    size_t tag_count;
+    bool pinned;        /* eviction leaves it alone */
+    bool keeps_content; /* the record is replaced, content_number stays (a freshened head) */
+};
+/** Replace or add. The old record's content and tags under the same id are removed in the same transaction, unless
+ *  keeps_content and its number is the same. Everything `put` points to must stay until done.
+ *  @return 0 when queued; -EAGAIN: queue full; -ENOSPC: larger than the store can ever hold; -EROFS: the store has failed
+ *          and is resting. done is called only after 0. */
+MUST_USE int store_put(struct store *s, const struct store_put *put, store_done done, void *arg);
+/** Remove the record if it still has this content number (0: whatever it has). */
+void store_remove(struct store *s, const struct store_id *id, uint64_t content_number);
+
+/** Note a use, for eviction. Cheap, any thread. */
+void store_touch(struct store *s, const struct store_id *id);
+
+/* ---- purges: durable pieces for purge.c */
+
+/* One durable line of the purge log: what, when, how. `name` at most STORE_PURGE_NAME_MAX bytes. */
+enum { STORE_PURGE_NAME_MAX = 400 };
+struct store_purge_line {
+    char kind; /* 'a'll, 'h'ost, 'p'refix, 't'ag, 'u'rl: purge.c's business */
+    bool soft;
+    uint64_t seq;
+    int64_t time_s;
+    struct view name;
+};
+/** Commit the lines and the new sequence number at once, ahead of waiting puts; then done. A line replaces the one with the
+ *  same kind, softness and name. */
+MUST_USE int store_log_purges(struct store *s, const struct store_purge_line *lines, size_t n, uint64_t seq,
+                              store_done done, void *arg);
+/** Forget a line if its seq is still this one: its space has been reclaimed. */
+void store_forget_purge(struct store *s, char kind, bool soft, struct view name, uint64_t seq);
+/** At start: the last sequence number and every line. Return false from `each` to stop. */
+uint64_t store_load_purges(struct store *s, bool (*each)(void *arg, const struct store_purge_line *line), void *arg);
+
+/** Stored responses with this tag whose number of content or order is known: how many. Constant time. */
+uint64_t store_tag_count(struct store *s, uint64_t tag);
+/** Walk records, in slices of short read transactions: of one tag (or all when tag is NULL); at most `limit` per call from
+ *  *cursor (0 to begin; 0 again when the end is reached). `each` gets the record's bytes, valid during the call only.
+ *  @return records shown, or negative errno */
+MUST_USE int store_walk(struct store *s, const uint64_t *tag, uint64_t *cursor, size_t limit,
+                        bool (*each)(void *arg, const struct store_id *id, uint64_t fetch_seq, struct view record),
+                        void *arg);
+/** In the background, in slices between other writes: remove every record of `tag` (NULL: all) whose fetch_seq is below
+ *  `below_seq` and for which `matches` (when not NULL) says so; then done. */
+MUST_USE int store_reclaim(struct store *s, const uint64_t *tag, uint64_t below_seq,
+                           bool (*matches)(void *arg, struct view record), void *arg, store_done done);
+
+/* ---- telling */
+
+struct store_stats {
+    uint64_t entries, live_bytes, used_bytes, size_bytes, queue_bytes, queue_entries;
+    uint64_t puts, gets, hits, removes, evictions, reclaimed, refused, bad_checksums, errors, commits;
+    double sync_age_s, commit_last_ms;
+    bool failing; /* disk full, read-only or broken: weir goes on from memory and the origin */
+};
+void store_stats(struct store *s, struct store_stats *out);
+
+#endif
