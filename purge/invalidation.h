@@ -1,0 +1,20 @@
+/* invalidation: the URIs that an unsafe request invalidates (RFC 9111 §4.4), and the groups (RFC 9875). Decisions: pure. */
+#ifndef WEIR_PURGE_INVALIDATION_H
+#define WEIR_PURGE_INVALIDATION_H
+
+#include "headers/message.h"
+
+enum { INVALIDATION_URIS_MAX = 3, INVALIDATION_GROUPS_MAX = 64, INVALIDATION_TEXT_MAX = 16 * 1024 };
+
+struct invalidation {
+    size_t uri_count;                        /* 0: nothing is invalidated */
+    struct view uris[INVALIDATION_URIS_MAX]; /* absolute: target, Location, Content-Location; same origin only */
+    size_t group_count;
+    struct view groups[INVALIDATION_GROUPS_MAX]; /* of Cache-Group-Invalidation, of the target's origin */
+    char text[INVALIDATION_TEXT_MAX];            /* what the views point into */
+};
+/** Only for an unsafe method (or an unknown one) and a non-error status (2xx, 3xx). */
+void invalidation_of(const struct request_head *request, const struct response_head *response,
+                     struct invalidation *out);
+
+#endif
