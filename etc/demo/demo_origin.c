@@ -533,7 +533,7 @@ static struct MHD_Daemon *start_daemon(struct origin *o, const struct addrinfo *
     if (address->ai_family == AF_INET6) flags |= MHD_USE_IPv6;
     return MHD_start_daemon(flags, 0, NULL, NULL, handle, o, MHD_OPTION_SOCK_ADDR, address->ai_addr,
                             MHD_OPTION_NOTIFY_COMPLETED, request_ended, NULL, MHD_OPTION_CONNECTION_TIMEOUT, 120u,
-                            MHD_OPTION_LISTENING_ADDRESS_REUSE, 0u, MHD_OPTION_END);
+                            MHD_OPTION_END);
 }
 
 static void name_items(struct origin *o)
