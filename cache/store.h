@@ -109,6 +109,11 @@ MUST_USE int store_put(struct store *s, const struct store_put *put, store_done 
 /** Remove the record if it still has this content number (0: whatever it has). */
 void store_remove(struct store *s, const struct store_id *id, uint64_t content_number);
 
+/** How many records (variants) a key has whose fetch_seq is below below_seq; they are neighbours in the index. Blocking read. */
+uint64_t store_count_key(struct store *s, const uint64_t key[2], uint64_t below_seq);
+/** Remove every record (variant) of a key whose fetch_seq is below below_seq; done (may be NULL) when committed. */
+MUST_USE int store_remove_key(struct store *s, const uint64_t key[2], uint64_t below_seq, store_done done, void *arg);
+
 /** Note a use, for eviction. Cheap, any thread. */
 void store_touch(struct store *s, const struct store_id *id);
 

@@ -4,7 +4,7 @@
 
 #include "headers/field.h"
 
-/** W/"..." : the prefix is case-sensitive. */
+/** W/"..." : the prefix is case-sensitive. What begins with it is weak, valid or not. */
 bool etag_is_weak(struct view etag);
 /** An entity-tag as RFC 9110 §8.8.3 spells it: [W/] DQUOTE *etagc DQUOTE, bytes above 0x7f allowed. */
 bool etag_is_valid(struct view etag);
