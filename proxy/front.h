@@ -1,0 +1,115 @@
+/* front: what a front end offers to whoever answers requests (exchange, admin), and what it calls there. A front end parses
+ * requests and writes responses, knows the rules of the wire (HEAD, 304, framing, limits, deadlines), and nothing of caching.
+ * Threads: everything happens in the thread of the front end's loop.
+ *
+ *   begin -> [content* -> content_end] -> end          front_reply may be called once, from begin on, until end
+ */
+#ifndef WEIR_PROXY_FRONT_H
+#define WEIR_PROXY_FRONT_H
+
+#include "headers/message.h"
+#include "proxy/loop.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct front;
+struct front_stream; /* one request and its response */
+
+enum {
+    FRONT_REQUEST_HEAD_MAX = 16 * 1024, /* larger: 431; a target above FRONT_TARGET_MAX: 414 */
+    FRONT_TARGET_MAX = 8 * 1024,
+    FRONT_REPLY_HEAD_MAX = 12 * 1024, /* what a reply's head may measure */
+    FRONT_FIELDS_MAX = 256,
+};
+
+struct front_peer {
+    const struct sockaddr *address;
+    socklen_t address_len;
+    const char *text; /* numeric address, no port */
+};
+
+struct front_request {
+    const struct request_head *head; /* lives until end */
+    struct front_peer peer;
+    bool has_content;
+    int64_t content_length; /* -1: chunked */
+    bool expects_continue;
+};
+
+/* What the front end calls. */
+struct front_handler {
+    /** A well-formed request head is here. @return the handler's own context for this request, given to the calls below */
+    void *(*begin)(void *owner, struct front_stream *s, const struct front_request *request);
+    /** A piece of request content. @return bytes taken; fewer than len: parked until front_resume_content. <0: refuse, close */
+    ssize_t (*content)(void *context, const uint8_t *at, size_t len);
+    /** All of the request's content is here. complete is false when the client broke off: front_reply is then futile. */
+    void (*content_end)(void *context, bool complete);
+    /** The request is over, answered or not; the stream is gone after this. @param delivered  the reply went out whole */
+    void (*end)(void *context, bool delivered, uint64_t bytes_sent);
+    /** A request that the front end itself refused (400, 408, 413, 414, 431, 505...): for counting and the log. */
+    void (*refused)(void *owner, int status, const struct front_peer *peer);
+};
+
+/* NUL-terminated: the libraries want it so. A Date, Content-Length, Transfer-Encoding or Connection line never stands here. */
+struct front_field {
+    const char *name, *value;
+};
+
+struct front_reply {
+    int status;
+    const char *date; /* value of Date; NULL: the front end adds its own */
+    const struct front_field *fields;
+    size_t field_count;
+    int64_t content_length; /* -1: not known: chunked to HTTP/1.1, until close to 1.0 */
+    bool no_content_length; /* HEAD or 304 whose true length is not known: none is sent */
+    bool close;             /* close the connection afterwards */
+    /* The content, in memory: */
+    const void *content; /* stays until release */
+    void (*release)(void *arg);
+    /* or, when content is NULL and there is content to send, by reading; content pulled in the front end's thread: */
+    ssize_t (*read)(void *arg, uint8_t *to,
+                    size_t cap); /* bytes; 0: complete; -EAGAIN: parked until front_wake; else broken */
+    void *arg;                   /* for release and read */
+};
+
+/** Answer. For HEAD, 304, 204 and 1xx rules the front end takes care: content is never sent, its length may be. Everything
+ *  but content is copied. @return 0; -EINVAL: a field the wire cannot carry (nothing sent: reply again), -E2BIG: head too large */
+MUST_USE int front_reply(struct front_stream *s, const struct front_reply *reply);
+/** An interim response (103, ...) to an HTTP/1.1 client; dropped for others. */
+void front_interim(struct front_stream *s, int status, const struct front_field *fields, size_t count);
+/** The reply's read has more, or the end. */
+void front_wake(struct front_stream *s);
+/** The handler can take more request content. */
+void front_resume_content(struct front_stream *s);
+/** Ask to be told by handler->end(.., delivered=false) when the client leaves while no reply is there yet. */
+void front_watch_client(struct front_stream *s);
+
+/* Every limit of the front end. */
+struct front_settings {
+    int64_t idle_ms;          /* keep-alive without a request: 60 000 */
+    int64_t head_ms;          /* a request head must be here this long after its first byte: 15 000 */
+    int64_t content_stall_ms; /* request content, or the client's reading of ours, without progress: 60 000 */
+    unsigned connections_max; /* per front: 20 000; more wait in the backlog */
+};
+
+struct listener {
+    int fd; /* listening, non-blocking */
+};
+/** Open a listening socket with SO_REUSEPORT ("127.0.0.1:8080", "[::1]:8080"). @return fd, or -1 with `why` */
+MUST_USE int listener_open(const char *address_port, char *why, size_t cap);
+
+/** @param loop  whose thread serves. The handler and its owner outlive the front. */
+MUST_USE struct front *front_h1_new(struct loop *loop, const struct front_settings *settings,
+                                    const struct front_handler *handler, void *owner, char *why, size_t cap);
+/** Accept from fd (the front owns it from here on). */
+MUST_USE int front_listen(struct front *f, int fd);
+/** Stop accepting, answer what is under way with `Connection: close`, close idle connections. */
+void front_drain(struct front *f);
+/** Requests and connections still under way. */
+size_t front_active(const struct front *f);
+size_t front_connections(const struct front *f);
+/** Breaks whatever is left. */
+void front_free(struct front *f);
+
+#endif
