@@ -1,0 +1,80 @@
+/* body: the content of one response, filled by one fetch and read by many while it fills.
+ *
+ *   FILLING --body_append*--> FILLING --body_complete--> COMPLETE
+ *                                    \--body_break-----> BROKEN      readers hear of it after the bytes they can have
+ *
+ * Small content lies in one buffer for as long as the body lives. Larger content passes through a window of segments: a
+ * segment leaves memory once it is committed to the store (readers behind the window read from there) or, where nothing is
+ * stored, once every reader has passed it. When the window is full, body_append says so and the feeder pauses until `resume`.
+ *
+ * Ownership: counted; body_new gives one reference. A reader holds one of its own until body_reader_end.
+ * Threads: one feeder; readers anywhere. One mutex per body, held for a copy of at most a segment; wakes run outside it.    */
+#ifndef WEIR_CACHE_BODY_H
+#define WEIR_CACHE_BODY_H
+
+#include "cache/store.h"
+
+enum {
+    BODY_SEGMENT_BYTES = 4 * STORE_CHUNK_BYTES,
+    BODY_WINDOW_SEGMENTS = 8,     /* in memory at most, then the feeder pauses */
+    BODY_FIRST_BYTES = 16 * 1024, /* first buffer of a content of unknown length */
+};
+
+struct body;
+
+struct body_settings {
+    int64_t length;            /* -1: not known */
+    int64_t whole_limit_bytes; /* up to this length it stays in one buffer */
+    struct store *store;       /* NULL: never stored, or no store */
+    void (*resume)(void *arg); /* the window has room again; any thread: post to the feeder's loop */
+    void *resume_arg;
+};
+
+MUST_USE struct body *body_new(const struct body_settings *settings);
+/** A complete body whose bytes are all in the store under `number`. */
+MUST_USE struct body *body_stored(struct store *store, uint64_t number, int64_t length);
+struct body *body_ref(struct body *b);
+void body_unref(struct body **b);
+
+/* ---- the feeder */
+
+enum body_appended { BODY_GO_ON, BODY_PAUSE, BODY_NO_MEMORY };
+MUST_USE enum body_appended body_append(struct body *b, const void *bytes, size_t len);
+void body_complete(struct body *b);
+void body_break(struct body *b);
+/** After body_complete: when everything queued for the store is committed (or at once), `done` with 0 or why not. */
+void body_when_stored(struct body *b, void (*done)(void *arg, int result), void *arg);
+
+/* ---- what anybody may ask */
+
+/** The whole content in one piece when the body is complete and small; at is NULL otherwise. Lives as long as the body. */
+struct view body_whole(struct body *b);
+bool body_is_complete(struct body *b);
+bool body_is_broken(struct body *b);
+int64_t body_filled(struct body *b);
+/** -1 while not known. */
+int64_t body_length(struct body *b);
+/** The content number under which a large body was put into the store; 0: none. */
+uint64_t body_number(struct body *b);
+size_t body_memory_bytes(struct body *b);
+
+/* ---- readers: embedded in their owner */
+
+struct body_reader {
+    struct body *body;
+    int64_t offset, end;                 /* next byte; one past the last wanted, -1: to the end */
+    void (*wake)(struct body_reader *r); /* there is more, or the end; any thread, must only post */
+    /* private */
+    struct body_reader *next;
+    struct body_spill *spill; /* what was read from the store for this reader */
+    bool waiting;
+};
+/** @param first,last  inclusive; last -1: to the end */
+void body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int64_t last,
+                       void (*wake)(struct body_reader *r));
+/** @return bytes; 0: all of it has been read; -EAGAIN: wake will be called once; -EIO: broken, gone, or no memory */
+MUST_USE ssize_t body_read(struct body_reader *r, void *to, size_t cap);
+/** No wake begins after this returns. */
+void body_reader_end(struct body_reader *r);
+
+#endif
