@@ -1,5 +1,5 @@
-/* store: the large tier: stored responses on disk, found by key, that survive restarts and kill -9. The only file that
- * knows LMDB is store_lmdb.c.
+/* store: the large tier: stored responses on disk, found by key, that survive restarts and kill -9. Only
+ * cache/store_*.c know LMDB; how the bytes lie there is told in store_internal.h.
  * Ownership: store_open gives one store, store_close ends it; records and content are copied in and out.
  * Threads: any thread may read (each call is one short read transaction that never outlives the call); writes are
  * queued and done in order, in batches, by the store's own writer thread, which calls back when they are committed.
@@ -55,12 +55,24 @@ void store_close(struct store *s);
 
 /* ---- reading: any thread, blocking on the disk at worst */
 
-/** The record of id, copied into malloc'd memory that the caller frees.
+struct store_found {         /* what the store knows of a record besides its bytes */
+    void *memory;            /* store_get: malloc'd; the record begins `spare` bytes into it. Else NULL */
+    size_t record_len;       /* as put */
+    uint64_t content_number; /* 0: the content is inside the record */
+    uint64_t content_len;    /* as put */
+    uint64_t fetch_seq;
+    bool pinned;
+};
+
+/** The record of id, copied into malloc'd memory (out->memory) that the caller frees. A record whose checksum is wrong is
+ *  counted, removed, and answered with -EIO: a miss.
  *  @param spare    bytes to leave free before the record in the allocation (for the caller's own struct)
+ *  @param out      set only when 0 is returned
  *  @return 0, -ENOENT, -ENOMEM, -EIO */
-MUST_USE int store_get(struct store *s, const struct store_id *id, size_t spare, void **memory, size_t *record_len);
+MUST_USE int store_get(struct store *s, const struct store_id *id, size_t spare, struct store_found *out);
 /** Content bytes [offset, offset + len) of content number `number`; each chunk's checksum is verified.
- *  @return bytes read (short only at the end), -ENOENT (gone: evicted meanwhile), -EIO (a bad checksum or the disk) */
+ *  @return bytes read (short only at the end), -ENOENT (gone: evicted meanwhile), -EIO (the disk, or a bad checksum, which is
+ *          counted: the caller then removes the record) */
 MUST_USE ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, size_t len);
 /** True when those pages are in memory, so that store_read would not wait for the disk. A guess, for scheduling only. */
 bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t len);
@@ -75,14 +87,15 @@ MUST_USE bool store_submit(struct store *s, struct store_job *job);
 
 /* ---- writing: queued, in order */
 
-/* Called on the writer thread once the write is committed (0) or has failed (negative errno). */
+/* Called on the writer thread, with no lock held, once the write is committed (0) or has failed (negative errno). */
 typedef void (*store_done)(void *arg, int result);
 
 /** A fresh content number; growing, never reused, also over restarts. */
 uint64_t store_next_number(struct store *s);
 
-/** Append content chunks of `number`, offset a multiple of STORE_CHUNK_BYTES; only the last piece may end elsewhere.
- *  Chunks without a record that follows are reclaimed at the next open. `data` must stay until done. */
+/** Append content chunks of `number`, a fresh one, offset a multiple of STORE_CHUNK_BYTES; only the last piece may end
+ *  elsewhere. Chunks without a record that follows are reclaimed at the next open. `data` must stay until done.
+ *  @return as store_put; -EINVAL: number 0, or an offset between chunks */
 MUST_USE int store_append(struct store *s, uint64_t number, int64_t offset, const void *data, size_t len,
                           store_done done, void *arg);
 /** Forget content that will get no record. */
@@ -104,7 +117,9 @@ struct store_put {
 /** Replace or add. The old record's content and tags under the same id are removed in the same transaction, unless
  *  keeps_content and its number is the same. Everything `put` points to must stay until done.
  *  @return 0 when queued; -EAGAIN: queue full; -ENOSPC: larger than the store can ever hold; -EROFS: the store has failed
- *          and is resting. done is called only after 0. */
+ *          and is resting. done is called only after 0. A put whose done reports an error has abandoned its content; one
+ *          that was refused has not: store_abandon what was appended. done may further report -ENOENT: keeps_content, but
+ *          record or content are gone. */
 MUST_USE int store_put(struct store *s, const struct store_put *put, store_done done, void *arg);
 /** Remove the record if it still has this content number (0: whatever it has). */
 void store_remove(struct store *s, const struct store_id *id, uint64_t content_number);
@@ -140,13 +155,16 @@ uint64_t store_load_purges(struct store *s, bool (*each)(void *arg, const struct
 /** Stored responses with this tag whose number of content or order is known: how many. Constant time. */
 uint64_t store_tag_count(struct store *s, uint64_t tag);
 /** Walk records, in slices of short read transactions: of one tag (or all when tag is NULL); at most `limit` per call from
- *  *cursor (0 to begin; 0 again when the end is reached). `each` gets the record's bytes, valid during the call only.
+ *  *cursor (0 to begin; 0 again when the end is reached). `each` gets the record's bytes and what is
+ *  known of it, valid during the call only; it returns false to stop, and must not call the store.
  *  @return records shown, or negative errno */
 MUST_USE int store_walk(struct store *s, const uint64_t *tag, uint64_t *cursor, size_t limit,
-                        bool (*each)(void *arg, const struct store_id *id, uint64_t fetch_seq, struct view record),
+                        bool (*each)(void *arg, const struct store_id *id, const struct store_found *found,
+                                     struct view record),
                         void *arg);
 /** In the background, in slices between other writes: remove every record of `tag` (NULL: all) whose fetch_seq is below
- *  `below_seq` and for which `matches` (when not NULL) says so; then done. */
+ *  `below_seq` and for which `matches` (when not NULL; called on the writer thread) says so; then done (-ECANCELED: the
+ *  store closed before). */
 MUST_USE int store_reclaim(struct store *s, const uint64_t *tag, uint64_t below_seq,
                            bool (*matches)(void *arg, struct view record), void *arg, store_done done);
 
