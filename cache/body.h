@@ -56,6 +56,8 @@ int64_t body_filled(struct body *b);
 int64_t body_length(struct body *b);
 /** The content number under which a large body was put into the store; 0: none. */
 uint64_t body_number(struct body *b);
+/** The stored content belongs to a record now; without this call it is abandoned when the last reference goes. */
+void body_keep_number(struct body *b);
 size_t body_memory_bytes(struct body *b);
 
 /* ---- readers: embedded in their owner */

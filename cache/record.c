@@ -53,7 +53,6 @@ void record_write(const struct record_inputs *in, void *to)
         .tag_count = (uint32_t)in->tag_count,
         .content_length = in->content_length,
         .fetch_seq = in->fetch_seq,
-        .inline_len = (uint32_t)in->content.len,
         .stored = in->stored,
     };
     char *at = put(to, &head, sizeof head);
@@ -96,10 +95,15 @@ static const char *lines_at(const void *record)
     return variant.at + variant.len;
 }
 
-struct view record_content(const void *record)
+size_t record_size_before_content(const void *record)
 {
-    const struct record_head *h = record_head_of(record);
-    return view_of(lines_at(record) + h->fields_len, h->inline_len);
+    return (size_t)(lines_at(record) + record_head_of(record)->fields_len - (const char *)record);
+}
+
+struct view record_content(const void *record, size_t record_len)
+{
+    size_t before = record_size_before_content(record);
+    return view_of((const char *)record + before, record_len - before);
 }
 
 struct view record_uri(struct view record)

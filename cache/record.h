@@ -53,8 +53,10 @@ static inline const struct record_head *record_head_of(const void *record)
 const uint64_t *record_tags(const void *record);
 struct view record_key(const void *record);
 struct view record_variant(const void *record);
-/** Content inside the record. */
-struct view record_content(const void *record);
+/** Content inside the record: what follows the field lines. On disk larger content lies elsewhere and this is empty. */
+struct view record_content(const void *record, size_t record_len);
+/** Bytes of the record without content. */
+size_t record_size_before_content(const void *record);
 /** The target URI inside the key. */
 struct view record_uri(struct view record);
 

@@ -1,0 +1,125 @@
+#include "cache/eviction.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
+
+bool eviction_init(struct eviction *e, size_t ghost_slots)
+{
+    assert(ghost_slots > 0 && (ghost_slots & (ghost_slots - 1)) == 0);
+    *e = (struct eviction){ .ghost_mask = ghost_slots - 1 };
+    e->ghosts = calloc(ghost_slots, sizeof *e->ghosts);
+    return e->ghosts != NULL;
+}
+
+void eviction_free(struct eviction *e)
+{
+    free(e->ghosts);
+}
+
+static struct eviction_queue *queue_of(struct eviction *e, const struct eviction_node *n)
+{
+    return n->queue == QUEUE_SMALL ? &e->small : &e->main;
+}
+
+static void push(struct eviction *e, struct eviction_node *n, uint8_t queue)
+{
+    n->queue = queue;
+    struct eviction_queue *q = queue_of(e, n);
+    n->newer = NULL;
+    n->older = q->newest;
+    if (q->newest != NULL)
+        q->newest->newer = n;
+    else
+        q->oldest = n;
+    q->newest = n;
+    q->bytes += n->bytes;
+}
+
+void eviction_remove(struct eviction *e, struct eviction_node *n)
+{
+    struct eviction_queue *q = queue_of(e, n);
+    assert(n->queue != QUEUE_NONE);
+    if (n->newer != NULL)
+        n->newer->older = n->older;
+    else
+        q->newest = n->older;
+    if (n->older != NULL)
+        n->older->newer = n->newer;
+    else
+        q->oldest = n->newer;
+    q->bytes -= n->bytes;
+    n->queue = QUEUE_NONE;
+}
+
+/* Fingerprint 0 means an empty slot. */
+static uint32_t fingerprint(uint32_t hash)
+{
+    return hash | 1;
+}
+
+static bool take_ghost(struct eviction *e, uint32_t hash)
+{
+    uint32_t *slot = &e->ghosts[(hash >> 1) & e->ghost_mask];
+    if (*slot != fingerprint(hash)) return false;
+    *slot = 0;
+    return true;
+}
+
+static void leave_ghost(struct eviction *e, const struct eviction_node *n)
+{
+    e->ghosts[(n->hash >> 1) & e->ghost_mask] = fingerprint(n->hash);
+}
+
+void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes)
+{
+    n->bytes = bytes;
+    n->hash = hash;
+    atomic_store_explicit(&n->frequency, 0, memory_order_relaxed);
+    push(e, n, take_ghost(e, hash) ? QUEUE_MAIN : QUEUE_SMALL);
+}
+
+static bool small_is_due(const struct eviction *e)
+{
+    uint64_t total = e->small.bytes + e->main.bytes;
+    return e->small.oldest != NULL &&
+           (e->main.oldest == NULL || e->small.bytes * 100 >= total * EVICTION_SMALL_PERCENT);
+}
+
+static uint8_t used(struct eviction_node *n)
+{
+    return atomic_load_explicit(&n->frequency, memory_order_relaxed);
+}
+
+/* One step of the hand: an entry leaves, or moves. @return the one that leaves, or NULL after a move */
+static struct eviction_node *step(struct eviction *e, bool (*may_leave)(const struct eviction_node *), size_t *refused)
+{
+    bool from_small = small_is_due(e);
+    struct eviction_node *n = from_small ? e->small.oldest : e->main.oldest;
+    eviction_remove(e, n);
+    if (used(n) > 0) {
+        uint8_t left = from_small ? 0 : (uint8_t)(used(n) - 1);
+        atomic_store_explicit(&n->frequency, left, memory_order_relaxed);
+        push(e, n, QUEUE_MAIN);
+        return NULL;
+    }
+    if (may_leave != NULL && !may_leave(n)) {
+        (*refused)++;
+        push(e, n, QUEUE_MAIN);
+        return NULL;
+    }
+    if (from_small) leave_ghost(e, n);
+    return n;
+}
+
+struct eviction_node *eviction_next(struct eviction *e, bool (*may_leave)(const struct eviction_node *))
+{
+    enum { REFUSALS_MAX = 1024 };
+    size_t refused = 0;
+    while ((e->small.oldest != NULL || e->main.oldest != NULL) && refused < REFUSALS_MAX) {
+        struct eviction_node *n = step(e, may_leave, &refused);
+        if (n != NULL) return n;
+    }
+    return NULL;
+}

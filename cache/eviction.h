@@ -1,0 +1,49 @@
+/* eviction: who leaves when a tier is full: S3-FIFO (Yang et al., SOSP 2023). New entries pass through a small queue; those
+ * asked for again move on to the main queue, the others leave early and are remembered as ghosts, so that one that comes
+ * back goes to the main queue at once. A scan therefore never pushes out what is asked for often.
+ * Ownership: nodes are embedded in their owners. Threads: the caller's lock, save eviction_touch, which is one relaxed
+ * write at most.                                                                                                        */
+#ifndef WEIR_CACHE_EVICTION_H
+#define WEIR_CACHE_EVICTION_H
+
+#include "headers/view.h"
+
+#include <stdatomic.h>
+
+enum { EVICTION_SMALL_PERCENT = 10, EVICTION_FREQUENCY_MAX = 3 };
+
+struct eviction_node {
+    struct eviction_node *newer, *older;
+    uint64_t bytes;
+    uint32_t hash;             /* of the key, for the ghosts */
+    _Atomic uint8_t frequency; /* uses since it was last looked at, at most EVICTION_FREQUENCY_MAX */
+    uint8_t queue;             /* 0: in none */
+};
+
+struct eviction_queue {
+    struct eviction_node *newest, *oldest;
+    uint64_t bytes;
+};
+
+struct eviction {
+    struct eviction_queue small, main;
+    uint32_t *ghosts; /* hash table of fingerprints, newest replaces oldest in its place */
+    size_t ghost_mask;
+};
+
+/** @param ghost_slots  a power of two; about the number of entries the tier holds */
+MUST_USE bool eviction_init(struct eviction *e, size_t ghost_slots);
+void eviction_free(struct eviction *e);
+void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+void eviction_remove(struct eviction *e, struct eviction_node *n);
+/** The entry that leaves next, already taken out; NULL when there is none. `may_leave` (may be NULL) can refuse an entry,
+ *  which then goes to the young end of the main queue; after 1 024 refusals the answer is NULL. */
+struct eviction_node *eviction_next(struct eviction *e, bool (*may_leave)(const struct eviction_node *n));
+
+static inline void eviction_touch(struct eviction_node *n)
+{
+    uint8_t f = atomic_load_explicit(&n->frequency, memory_order_relaxed);
+    if (f < EVICTION_FREQUENCY_MAX) atomic_store_explicit(&n->frequency, (uint8_t)(f + 1), memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,291 @@
+#include "cache/memory.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+    SHARDS = 64,
+    BUCKETS_FIRST = 256, /* per shard; doubled when there are more entries than buckets */
+    GHOSTS_MIN = 1024,
+    GHOSTS_MAX = 65536,
+    GHOST_PER_BYTES = 4096, /* one ghost for so many bytes of the shard's budget */
+    OBJECT_SHARE = 8,       /* an object may take 1/8 of the tier at most */
+};
+
+struct shard {
+    _Alignas(64) pthread_mutex_t lock;
+    struct object **buckets;
+    size_t mask, entries;
+    struct eviction eviction;
+    uint64_t evictions;
+};
+
+struct memory {
+    struct shard shards[SHARDS];
+    uint64_t limit_bytes;
+    _Alignas(64) _Atomic uint64_t bytes; /* of all objects and bucket arrays */
+    _Atomic uint64_t rejected;
+    _Atomic unsigned next_shard; /* whose turn it is to give when a shard has nothing left to give */
+};
+
+static bool shard_init(struct shard *s, uint64_t budget)
+{
+    size_t ghosts = GHOSTS_MIN;
+    while (ghosts < GHOSTS_MAX && ghosts * GHOST_PER_BYTES < budget) ghosts *= 2;
+    pthread_mutex_init(&s->lock, NULL);
+    s->buckets = calloc(BUCKETS_FIRST, sizeof(struct object *));
+    s->mask = BUCKETS_FIRST - 1;
+    return s->buckets != NULL && eviction_init(&s->eviction, ghosts);
+}
+
+struct memory *memory_new(uint64_t limit_bytes)
+{
+    struct memory *m = aligned_alloc(64, sizeof *m);
+    if (m == NULL) return NULL;
+    memset(m, 0, sizeof *m);
+    m->limit_bytes = limit_bytes;
+    for (size_t i = 0; i < SHARDS; i++) {
+        if (shard_init(&m->shards[i], limit_bytes / SHARDS)) continue;
+        memory_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+static void shard_free(struct shard *s)
+{
+    for (size_t b = 0; s->buckets != NULL && b <= s->mask; b++) {
+        for (struct object *o = s->buckets[b], *next; o != NULL; o = next) {
+            next = o->next;
+            object_unref(&o);
+        }
+    }
+    free(s->buckets);
+    eviction_free(&s->eviction);
+}
+
+void memory_free(struct memory *m)
+{
+    for (size_t i = 0; i < SHARDS; i++) shard_free(&m->shards[i]);
+    free(m);
+}
+
+/* ---- one shard, under its lock */
+
+static uint64_t place(const struct store_id *id)
+{
+    return id->key[0] ^ (id->variant * 0x9e3779b97f4a7c15u);
+}
+
+static struct shard *shard_of(struct memory *m, const struct store_id *id)
+{
+    return &m->shards[place(id) >> 58];
+}
+
+_Static_assert(SHARDS == 64, "shard_of takes the upper six bits");
+
+static bool same_id(const struct store_id *a, const struct store_id *b)
+{
+    return a->key[0] == b->key[0] && a->key[1] == b->key[1] && a->variant == b->variant;
+}
+
+static struct object **find(struct shard *s, const struct store_id *id)
+{
+    struct object **at = &s->buckets[place(id) & s->mask];
+    while (*at != NULL && !same_id(&(*at)->id, id)) at = &(*at)->next;
+    return at;
+}
+
+static void grow(struct memory *m, struct shard *s)
+{
+    size_t buckets = (s->mask + 1) * 2;
+    struct object **grown = calloc(buckets, sizeof *grown);
+    if (grown == NULL) return; /* longer chains, nothing worse */
+    for (size_t b = 0; b <= s->mask; b++) {
+        for (struct object *o = s->buckets[b], *next; o != NULL; o = next) {
+            next = o->next;
+            struct object **at = &grown[place(&o->id) & (buckets - 1)];
+            o->next = *at;
+            *at = o;
+        }
+    }
+    free(s->buckets);
+    s->buckets = grown;
+    s->mask = buckets - 1;
+    atomic_fetch_add_explicit(&m->bytes, buckets / 2 * sizeof *grown, memory_order_relaxed);
+}
+
+/* Take *at out of its shard; the caller then holds the tier's reference. */
+static struct object *detach(struct memory *m, struct shard *s, struct object **at)
+{
+    struct object *o = *at;
+    *at = o->next;
+    o->next = NULL;
+    s->entries--;
+    atomic_fetch_sub_explicit(&m->bytes, o->node.bytes, memory_order_relaxed);
+    if (o->node.queue != 0) eviction_remove(&s->eviction, &o->node);
+    return o;
+}
+
+static struct object *object_of_node(const struct eviction_node *n)
+{
+    return (struct object *)(void *)((uintptr_t)n - offsetof(struct object, node));
+}
+
+static bool may_leave(const struct eviction_node *n)
+{
+    return !atomic_load_explicit(&object_of_node(n)->unwritten, memory_order_acquire);
+}
+
+/* @return what left, NULL when nothing can */
+static struct object *evict_one(struct memory *m, struct shard *s)
+{
+    struct eviction_node *n = eviction_next(&s->eviction, may_leave);
+    if (n == NULL) return NULL;
+    s->evictions++;
+    return detach(m, s, find(s, &object_of_node(n)->id));
+}
+
+/* ---- the budget */
+
+static bool reserve_once(struct memory *m, uint64_t bytes)
+{
+    uint64_t now = atomic_load_explicit(&m->bytes, memory_order_relaxed);
+    do {
+        if (now + bytes > m->limit_bytes) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&m->bytes, &now, now + bytes, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+/* Make room: the shards give in turn, so that none pays for all. */
+static bool reserve(struct memory *m, uint64_t bytes)
+{
+    size_t empty_handed = 0;
+    while (!reserve_once(m, bytes)) {
+        if (empty_handed == SHARDS) return false;
+        unsigned turn = atomic_fetch_add_explicit(&m->next_shard, 1, memory_order_relaxed);
+        struct shard *s = &m->shards[turn % SHARDS];
+        pthread_mutex_lock(&s->lock);
+        struct object *gone = evict_one(m, s);
+        pthread_mutex_unlock(&s->lock);
+        empty_handed = gone != NULL ? 0 : empty_handed + 1;
+        object_unref(&gone);
+    }
+    return true;
+}
+
+/* ---- the tier */
+
+struct object *memory_get(struct memory *m, const struct store_id *id, struct view key, struct view variant)
+{
+    struct shard *s = shard_of(m, id);
+    pthread_mutex_lock(&s->lock);
+    struct object *o = *find(s, id);
+    if (o != NULL) {
+        object_ref(o);
+        eviction_touch(&o->node);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (o != NULL && !object_is_for(o, key, variant)) object_unref(&o);
+    return o;
+}
+
+bool memory_put(struct memory *m, struct object *o, enum memory_put how)
+{
+    struct shard *s = shard_of(m, &o->id);
+    uint64_t bytes = object_memory_bytes(o);
+    if (bytes > memory_object_limit(m) || !reserve(m, bytes)) {
+        atomic_fetch_add_explicit(&m->rejected, 1, memory_order_relaxed);
+        if (how == MEMORY_REPLACE) memory_remove(m, &o->id, NULL);
+        return false;
+    }
+    struct object *old = NULL;
+    pthread_mutex_lock(&s->lock);
+    struct object **at = find(s, &o->id);
+    if (*at != NULL && how == MEMORY_IF_ABSENT) {
+        atomic_fetch_sub_explicit(&m->bytes, bytes, memory_order_relaxed);
+        pthread_mutex_unlock(&s->lock);
+        return true;
+    }
+    if (*at != NULL) old = detach(m, s, at);
+    if (s->entries > s->mask) grow(m, s);
+    at = &s->buckets[place(&o->id) & s->mask];
+    o->next = *at;
+    *at = object_ref(o);
+    s->entries++;
+    eviction_add(&s->eviction, &o->node, (uint32_t)(o->id.key[1] ^ o->id.variant), bytes);
+    pthread_mutex_unlock(&s->lock);
+    object_unref(&old);
+    return true;
+}
+
+void memory_remove(struct memory *m, const struct store_id *id, const struct object *expected)
+{
+    struct shard *s = shard_of(m, id);
+    struct object *gone = NULL;
+    pthread_mutex_lock(&s->lock);
+    struct object **at = find(s, id);
+    if (*at != NULL && (expected == NULL || *at == expected)) gone = detach(m, s, at);
+    pthread_mutex_unlock(&s->lock);
+    object_unref(&gone);
+}
+
+void memory_written(struct memory *m, struct object *o)
+{
+    (void)m;
+    atomic_store_explicit(&o->unwritten, false, memory_order_release);
+}
+
+static struct object *sweep_shard(struct memory *m, struct shard *s, bool (*keep)(void *, struct object *), void *arg)
+{
+    struct object *gone = NULL;
+    for (size_t b = 0; b <= s->mask; b++) {
+        struct object **at = &s->buckets[b];
+        while (*at != NULL) {
+            if (keep(arg, *at)) {
+                at = &(*at)->next;
+                continue;
+            }
+            struct object *o = detach(m, s, at);
+            o->next = gone;
+            gone = o;
+        }
+    }
+    return gone;
+}
+
+void memory_sweep(struct memory *m, bool (*keep)(void *arg, struct object *o), void *arg)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *s = &m->shards[i];
+        pthread_mutex_lock(&s->lock);
+        struct object *gone = sweep_shard(m, s, keep, arg);
+        pthread_mutex_unlock(&s->lock);
+        for (struct object *next; gone != NULL; gone = next) {
+            next = gone->next;
+            gone->next = NULL;
+            object_unref(&gone);
+        }
+    }
+}
+
+uint64_t memory_object_limit(const struct memory *m)
+{
+    return m->limit_bytes / OBJECT_SHARE;
+}
+
+void memory_stats(struct memory *m, struct memory_stats *out)
+{
+    *out = (struct memory_stats){ .limit_bytes = m->limit_bytes };
+    out->bytes = atomic_load_explicit(&m->bytes, memory_order_relaxed);
+    out->rejected = atomic_load_explicit(&m->rejected, memory_order_relaxed);
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *s = &m->shards[i];
+        pthread_mutex_lock(&s->lock);
+        out->entries += s->entries;
+        out->evictions += s->evictions;
+        pthread_mutex_unlock(&s->lock);
+    }
+}

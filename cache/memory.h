@@ -1,0 +1,36 @@
+/* memory: the hot tier: objects by key and variant, within a budget of bytes, metadata included.
+ * Ownership: the tier owns a reference to each object it holds; memory_get returns one of your own.
+ * Threads: any. SHARDS locks, each held for a look-up; a hit writes only the object's counters.      */
+#ifndef WEIR_CACHE_MEMORY_H
+#define WEIR_CACHE_MEMORY_H
+
+#include "cache/object.h"
+
+struct memory;
+
+MUST_USE struct memory *memory_new(uint64_t limit_bytes);
+void memory_free(struct memory *m);
+
+/** The object for this id, if its key and variant are equal in full. */
+struct object *memory_get(struct memory *m, const struct store_id *id, struct view key, struct view variant);
+
+enum memory_put { MEMORY_REPLACE, MEMORY_IF_ABSENT };
+/** Keep o (a reference is added), evicting others. @return false: it is larger than an entry may be, or nothing can leave */
+bool memory_put(struct memory *m, struct object *o, enum memory_put how);
+/** Remove whatever is there, or only `expected` when it is not NULL. */
+void memory_remove(struct memory *m, const struct store_id *id, const struct object *expected);
+/** An object may leave from now on: the store has it, or will not take it. */
+void memory_written(struct memory *m, struct object *o);
+
+/** Show every object to `keep`, shard by shard under its lock; those it denies are removed. */
+void memory_sweep(struct memory *m, bool (*keep)(void *arg, struct object *o), void *arg);
+
+/** The largest object the tier takes. */
+uint64_t memory_object_limit(const struct memory *m);
+
+struct memory_stats {
+    uint64_t entries, bytes, limit_bytes, evictions, rejected;
+};
+void memory_stats(struct memory *m, struct memory_stats *out);
+
+#endif

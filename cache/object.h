@@ -1,0 +1,59 @@
+/* object: a stored response in use: its record in memory, counted, immutable; its content inside the record, in a body, or
+ * in the store.
+ * Ownership: object_ref adds an owner, object_unref gives yours up; a view into an object lives as long as your reference.
+ * Threads: everything but the atomics is written before the object is shown to another thread. The links belong to
+ * memory.c, under its locks.                                                                                             */
+#ifndef WEIR_CACHE_OBJECT_H
+#define WEIR_CACHE_OBJECT_H
+
+#include "cache/body.h"
+#include "cache/eviction.h"
+#include "cache/record.h"
+
+#include <stdatomic.h>
+
+enum { OBJECT_INLINE_MAX = 64 * 1024 }; /* content up to this lies behind the record: one allocation, one copy */
+
+struct object {
+    atomic_uint refs;
+    atomic_bool stale_marked; /* purged softly: purge.c said so when it was last checked */
+    atomic_bool unwritten;    /* waits for the store: memory keeps it until then */
+    struct store_id id;
+    _Atomic uint64_t checked_seq; /* no purge up to this number matches */
+    struct body *body;            /* NULL: the content is inside the record */
+    uint64_t content_number;      /* in the store; 0: inside the record there too, or not stored */
+    const char *content;          /* in one piece; NULL: read through the body */
+    int64_t content_length;
+    uint32_t record_len;
+    _Atomic uint32_t refreshing; /* a refresh behind is under way */
+    struct object *next;         /* memory.c: same bucket */
+    struct eviction_node node;   /* memory.c */
+};
+
+/** Bytes to leave free before a record that is to become an object. */
+size_t object_spare(void);
+/** Make an object of a record that was loaded behind object_spare() bytes of malloc'd memory, which it takes over.
+ *  @param body  where the content is when it is not inside the record; takes over the reference */
+struct object *object_of_memory(void *memory, size_t record_len, const struct store_id *id, struct body *body,
+                                uint64_t content_number);
+/** Build one from parts. The content: in->content (copied into the record), or `body` (a reference is added), or neither.
+ *  @return NULL: no memory */
+MUST_USE struct object *object_new(const struct record_inputs *in, const struct store_id *id, struct body *body,
+                                   uint64_t content_number);
+struct object *object_ref(struct object *o);
+void object_unref(struct object **o);
+
+static inline const void *object_record(const struct object *o)
+{
+    return (const char *)o + sizeof *o;
+}
+static inline const struct record_head *object_head(const struct object *o)
+{
+    return record_head_of(object_record(o));
+}
+/** What it costs the memory tier: everything that goes when it goes. */
+size_t object_memory_bytes(const struct object *o);
+/** Full comparison of key and variant: a hash never decides alone. */
+bool object_is_for(const struct object *o, struct view key, struct view variant);
+
+#endif
