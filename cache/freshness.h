@@ -53,10 +53,22 @@ struct response_times {
     int64_t request_time_s, response_time_s; /* §4.2.3 */
 };
 
+/** The directives that bind weir: those of the first targeted field that applies (RFC 9213 §2.2), which replaces
+ *  Cache-Control and Expires alike; else those of Cache-Control. Borrows from the section. */
+struct response_directives directives_in_force(struct field_section response, const struct policy *p);
+
 /** Read a response (with its Date, added when it was missing) into numbers.
  *  @param request  for Authorization */
 void stored_head_of(const struct request_head *request, const struct response_head *response, const struct policy *p,
                     const struct response_times *times, struct stored_head *out);
+
+/** The same once a 304 has freshened it (§4.3.4): its age starts anew from the Age and Date of the 304; status and part
+ *  stay those of `before`.
+ *  @param freshened     the stored fields after freshening
+ *  @param not_modified  the fields of the 304 as received */
+void stored_head_freshened(const struct stored_head *before, const struct request_head *request,
+                           struct field_section freshened, struct field_section not_modified, const struct policy *p,
+                           const struct response_times *times, struct stored_head *out);
 
 /** current_age, §4.2.3; never negative. */
 int64_t current_age_s(const struct stored_head *s, int64_t now_s);

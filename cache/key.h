@@ -14,12 +14,15 @@ struct key {
     struct view text;
 };
 
-/** "1" version LF method LF scheme "://" authority path?query, all normalised (path_normalise), for GET; HEAD shares GET's
- *  key, any other method that is stored has its own name. @return false when it does not fit: then nothing is stored. */
+/** "1" version LF method LF scheme "://" authority path?query, all normalised (path_normalise). HEAD shares GET's key, and
+ *  so does POST, whose answer is only ever stored for GET (RFC 9110 §9.3.3); any other method has its own name.
+ *  @return false when it does not fit: then nothing is stored */
 MUST_USE bool key_from_request(const struct request_head *r, const struct policy *p, char *to, size_t cap,
                                struct key *out);
 
-/** The key of QUERY (RFC 10008): the above and a digest of content, Content-Type and Content-Encoding. */
+/** The key of QUERY (RFC 10008 §2.7): the above, then LF Content-Type LF Content-Encoding LF content, all as received: in
+ *  full, since a digest that collides would serve one query's answer to another. `to` may be where k->text is already.
+ *  @return false when it does not fit: the answer is then passed on and not stored */
 MUST_USE bool key_add_content(struct key *k, char *to, size_t cap, struct field_section fields, struct view content);
 
 /** The target URI inside a key's text (after the second LF). Borrows. */

@@ -19,11 +19,14 @@ struct precondition_decision {
     struct range_set ranges; /* PRECONDITION_PARTS */
 };
 
-/** In the order of RFC 9110 §13.2.2. If-Match and If-Unmodified-Since are left to the origin (they never reach here for
- *  safe requests that weir answers itself unless stored validators decide them: then 412).
- *  If-None-Match: weak comparison, wins over If-Modified-Since. Only a 200 (or a stored part) is made conditional.
+/** In the order of RFC 9110 §13.2.2, against what is stored. Conditions count for GET, HEAD and QUERY, and only where the
+ *  answer would be a 2xx (§13.2.1); ranges for GET of a 200 or of a stored part.
+ *  If-Match, If-Unmodified-Since: PRECONDITION_FAILED (412) when the stored validators say so.
+ *  If-None-Match: weak comparison, wins over If-Modified-Since.
  *  If-Range needs a strong match, or an exact Last-Modified that is strong (§13.1.5, §8.8.2.2).
- *  @param length  of the complete representation; -1 while it is not known: Range is then ignored */
+ *  @param stored  the stored fields
+ *  @param length  of the complete representation; -1 while it is not known: Range is then ignored
+ *  @return        ranges.parts are set only for PRECONDITION_PARTS */
 struct precondition_decision precondition_decide(const struct request_head *request, int status,
                                                  struct field_section stored, int64_t length, int64_t now_s);
 

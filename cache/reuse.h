@@ -10,7 +10,7 @@ enum reuse_verdict {
     REUSE_VALIDATE,        /* ask the origin, with the stored validators when there are any */
     REUSE_FORWARD,         /* forward as if nothing were stored */
     REUSE_GATEWAY_TIMEOUT, /* only-if-cached that nothing satisfies: 504 */
-    REUSE_PASS,            /* forward, and never store or collapse: the method or the route forbids */
+    REUSE_PASS,            /* forward, never collapse, store only if may_store_answer: the method or the route */
 };
 
 enum reuse_reason {
@@ -38,7 +38,8 @@ struct reuse_inputs {
     enum found found;
     const struct stored_head *stored; /* FOUND_RESPONSE only */
     uint64_t key_hash;
-    bool purged_soft;     /* a soft purge after its fetch began: stale since soft_since_s */
+    bool purged_soft;     /* a soft purge after its fetch began: stale since then */
+    int64_t soft_age_s;   /* seconds since that purge, from where the stale windows count; 0 when not known */
     bool range_satisfied; /* stored part covers what the request asks for (or the whole is stored) */
 };
 
@@ -47,15 +48,20 @@ struct reuse_decision {
     enum reuse_reason reason;
     int64_t age_s, lifetime_s; /* of the stored response, when there is one */
     enum lifetime_source source;
-    bool refresh_behind;   /* answer now, validate in the background: RFC 5861 §3 */
-    bool may_store_answer; /* false for a request with no-store: its answer is passed on only */
+    bool refresh_behind; /* answer now, validate in the background: RFC 5861 §3 */
+    bool
+        may_store_answer; /* false for a request with no-store: its answer is passed on only. True for the refresh behind
+                              an answer, and for POST (REUSE_PASS), which storable_decide may let in for GET */
 };
 
+/** Looks at the method, the route's policy, what was found, and the request's Cache-Control: only no-store and
+ *  only-if-cached unless policy.trust_request_directives. Equality of age and lifetime is stale (§4.2). */
 struct reuse_decision reuse_decide(const struct request_head *request, const struct reuse_inputs *in,
                                    const struct policy *p, int64_t now_s);
 
 /** Whether a stale response may stand in for what the origin failed to give (RFC 5861 §4, design section 4).
- *  @param status  the 5xx the origin sent; 0: no answer at all (unreachable, closed, timed out, cut short) */
+ *  @param status  the 5xx the origin sent; 0: no answer at all (unreachable, closed, timed out, cut short)
+ *  A softly purged response counts as just become stale until its lifetime has run out too. */
 bool reuse_stale_if_error(const struct request_head *request, const struct stored_head *s, const struct policy *p,
                           uint64_t key_hash, int status, bool purged_soft, int64_t now_s);
 
