@@ -1,0 +1,385 @@
+#include "cache/cache.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    UNSHARED_SLOTS = 1 << 14, /* a newcomer takes the place of whoever had its slot */
+    WHOLE_LIMIT_MAX = 8 << 20,
+    WHOLE_LIMIT_SHARE = 16, /* of the memory budget */
+    COLD_NS = 500 * 1000,   /* a look-up that took longer has waited for the disk */
+    WARM_LOOKUPS = 64,      /* quick look-ups in a row before the store counts as warm */
+};
+
+struct cache {
+    struct memory *memory;
+    struct store *store;
+    struct flight_table *flights;
+    int64_t whole_limit_bytes;
+    pthread_mutex_t vary_lock;                 /* one writer at a time for the lists of variants */
+    _Atomic int quick_lookups;                 /* in a row, up to WARM_LOOKUPS */
+    _Atomic uint64_t unshared[UNSHARED_SLOTS]; /* upper half: of the key's hash; lower half: until when (UTC seconds) */
+};
+
+struct cache *cache_new(const struct cache_settings *settings)
+{
+    struct cache *c = calloc(1, sizeof *c);
+    if (c == NULL) return NULL;
+    c->memory = memory_new(settings->memory_bytes);
+    c->flights = flight_table_new();
+    if (c->memory == NULL || c->flights == NULL) {
+        if (c->memory != NULL) memory_free(c->memory);
+        if (c->flights != NULL) flight_table_free(c->flights);
+        free(c);
+        return NULL;
+    }
+    c->store = settings->store;
+    int64_t share = (int64_t)(settings->memory_bytes / WHOLE_LIMIT_SHARE);
+    c->whole_limit_bytes = share < WHOLE_LIMIT_MAX ? share : WHOLE_LIMIT_MAX;
+    pthread_mutex_init(&c->vary_lock, NULL);
+    return c;
+}
+
+void cache_free(struct cache *c)
+{
+    memory_free(c->memory);
+    flight_table_free(c->flights);
+    pthread_mutex_destroy(&c->vary_lock);
+    free(c);
+}
+
+struct memory *cache_memory(struct cache *c)
+{
+    return c->memory;
+}
+
+struct store *cache_store(struct cache *c)
+{
+    return c->store;
+}
+
+struct flight_table *cache_flights(struct cache *c)
+{
+    return c->flights;
+}
+
+int64_t cache_whole_limit_bytes(const struct cache *c)
+{
+    return c->whole_limit_bytes;
+}
+
+/* ---- finding */
+
+static struct store_id id_of_key(const struct key *key)
+{
+    return (struct store_id){ .key = { key->hash[0], key->hash[1] } };
+}
+
+static bool is_vary(const struct object *o)
+{
+    return object_head(o)->kind == RECORD_VARY;
+}
+
+typedef struct object *(*tier_get)(struct cache *c, const struct store_id *id, struct view key, struct view variant);
+
+static struct object *get_from_memory(struct cache *c, const struct store_id *id, struct view key, struct view variant)
+{
+    return memory_get(c->memory, id, key, variant);
+}
+
+/* The list of variants has the names as its variant text, which a look-up does not know: so it is kept under variant 0 with
+ * an empty text in the record, and its names as the only field's value. */
+static struct view names_of(const struct object *vary)
+{
+    return record_value(object_record(vary), FIELD_VARY);
+}
+
+static enum cache_answer find(struct cache *c, struct cache_query *q, tier_get get)
+{
+    static const struct view none = { "", 0 };
+    if (q->vary == NULL) {
+        q->id = id_of_key(&q->key);
+        struct object *o = get(c, &q->id, q->key.text, none);
+        if (o == NULL) return CACHE_NOTHING;
+        if (!is_vary(o)) {
+            q->object = o;
+            return CACHE_FOUND;
+        }
+        q->vary = o;
+        if (!variant_from_request(names_of(o), q->request->fields, q->policy, q->text, VARIANT_TEXT_MAX, &q->variant))
+            return CACHE_OTHER_VARIANT;
+        q->id.variant = q->variant.hash;
+    }
+    if (q->variant.text.len == 0) return CACHE_OTHER_VARIANT;
+    q->object = get(c, &q->id, q->key.text, q->variant.text);
+    return q->object != NULL ? CACHE_FOUND : CACHE_OTHER_VARIANT;
+}
+
+enum cache_answer cache_find_in_memory(struct cache *c, struct cache_query *q)
+{
+    return find(c, q, get_from_memory);
+}
+
+void cache_query_end(struct cache_query *q)
+{
+    object_unref(&q->object);
+    object_unref(&q->vary);
+}
+
+/* Content up to the whole limit comes along: behind the record when it is small, in a body of its own otherwise. */
+static bool load_content(struct cache *c, struct store_found *found, struct body **body)
+{
+    const struct record_head *head = record_head_of((char *)found->memory + object_spare());
+    int64_t len = head->content_length;
+    if (len <= OBJECT_INLINE_MAX) {
+        char *grown = realloc(found->memory, object_spare() + found->record_len + (size_t)len);
+        if (grown == NULL) return false;
+        found->memory = grown;
+        ssize_t n =
+            store_read(c->store, found->content_number, 0, grown + object_spare() + found->record_len, (size_t)len);
+        found->record_len += (size_t)len;
+        return n == len;
+    }
+    if (len > c->whole_limit_bytes) {
+        *body = body_stored(c->store, found->content_number, len);
+        return *body != NULL;
+    }
+    struct body_settings settings = { .length = len, .whole_limit_bytes = c->whole_limit_bytes };
+    char *bytes = malloc((size_t)len);
+    *body = body_new(&settings);
+    bool whole = bytes != NULL && *body != NULL &&
+                 store_read(c->store, found->content_number, 0, bytes, (size_t)len) == len &&
+                 body_append(*body, bytes, (size_t)len) == BODY_GO_ON;
+    if (whole) body_complete(*body);
+    free(bytes);
+    return whole;
+}
+
+static struct object *load(struct cache *c, const struct store_id *id)
+{
+    struct store_found found;
+    struct body *body = NULL;
+    if (store_get(c->store, id, object_spare(), &found) != 0) return NULL;
+    struct view record = view_of((char *)found.memory + object_spare(), found.record_len);
+    bool sound = record_is_sound(record);
+    if (sound && found.content_number != 0) sound = load_content(c, &found, &body);
+    if (!sound) {
+        store_remove(c->store, id, found.content_number);
+        body_unref(&body);
+        free(found.memory);
+        return NULL;
+    }
+    return object_of_memory(found.memory, found.record_len, id, body, found.content_number);
+}
+
+static struct object *get_from_tiers(struct cache *c, const struct store_id *id, struct view key, struct view variant)
+{
+    struct object *o = memory_get(c->memory, id, key, variant);
+    if (o != NULL) return o;
+    o = load(c, id);
+    if (o == NULL) return NULL;
+    if (!object_is_for(o, key, variant)) {
+        object_unref(&o);
+        return NULL;
+    }
+    store_touch(c->store, id);
+    (void)memory_put(c->memory, o, MEMORY_IF_ABSENT); /* it serves this request, kept or not */
+    return o;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void note_duration(struct cache *c, int64_t ns)
+{
+    int quick = atomic_load_explicit(&c->quick_lookups, memory_order_relaxed);
+    int next = ns >= COLD_NS ? 0 : quick < WARM_LOOKUPS ? quick + 1 : quick;
+    if (next != quick) atomic_store_explicit(&c->quick_lookups, next, memory_order_relaxed);
+}
+
+enum cache_answer cache_find_stored(struct cache *c, struct cache_query *q)
+{
+    if (c->store == NULL) return find(c, q, get_from_memory);
+    int64_t begun_ns = now_ns();
+    enum cache_answer answer = find(c, q, get_from_tiers);
+    note_duration(c, now_ns() - begun_ns);
+    return answer;
+}
+
+bool cache_store_is_cold(const struct cache *c)
+{
+    return c->store != NULL && atomic_load_explicit(&c->quick_lookups, memory_order_relaxed) < WARM_LOOKUPS;
+}
+
+/* ---- keeping */
+
+struct admission {
+    struct cache *cache;
+    struct object *object;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void written(void *arg, int result)
+{
+    (void)result; /* the store has counted it; memory keeps the response for as long as it likes */
+    struct admission *a = arg;
+    memory_written(a->cache->memory, a->object);
+    if (a->done != NULL) a->done(a->arg);
+    object_unref(&a->object);
+    free(a);
+}
+
+/* How an object lies in the store: small ones whole in the index, larger ones as record and content. */
+static struct store_put put_of(struct cache *c, struct object *o)
+{
+    const void *record = object_record(o);
+    const struct record_head *head = record_head_of(record);
+    struct store_put put = { .id = o->id,
+                             .record = record,
+                             .record_len = o->record_len,
+                             .fetch_seq = head->fetch_seq,
+                             .tags = record_tags(record),
+                             .tag_count = head->tag_count };
+    if (head->kind == RECORD_VARY) {
+        put.tags = NULL; /* there they are variants */
+        put.tag_count = 0;
+    }
+    size_t before = record_size_before_content(record);
+    if (o->body == NULL && o->record_len <= STORE_INLINE_MAX) return put;
+    put.record_len = before;
+    put.keeps_content = o->keeps_content;
+    if (o->content_number != 0) {
+        put.content_number = o->content_number;
+        put.content_len = (size_t)o->content_length;
+    } else if (o->content_length > 0) {
+        put.content_number = o->content_number = store_next_number(c->store);
+        put.content = o->content;
+        put.content_len = (size_t)o->content_length;
+    }
+    return put;
+}
+
+static bool write_later(struct cache *c, struct object *o, void (*done)(void *), void *arg)
+{
+    if (c->store == NULL) return false;
+    struct admission *a = malloc(sizeof *a);
+    if (a == NULL) return false;
+    *a = (struct admission){ c, object_ref(o), done, arg };
+    struct store_put put = put_of(c, o);
+    if (store_put(c->store, &put, written, a) == 0) return true;
+    object_unref(&a->object);
+    free(a);
+    return false;
+}
+
+void cache_admit(struct cache *c, struct object *o, void (*done)(void *arg), void *arg)
+{
+    atomic_store_explicit(&o->unwritten, c->store != NULL, memory_order_relaxed);
+    bool in_memory = memory_put(c->memory, o, MEMORY_REPLACE);
+    bool queued = write_later(c, o, in_memory ? NULL : done, arg);
+    if (!queued) {
+        memory_written(c->memory, o);
+        if (c->store != NULL) store_remove(c->store, &o->id, 0); /* an older response must not come back in its place */
+    }
+    if (done != NULL && (in_memory || !queued)) done(arg);
+}
+
+void cache_remove(struct cache *c, struct object *o)
+{
+    memory_remove(c->memory, &o->id, o);
+    if (c->store != NULL) store_remove(c->store, &o->id, o->content_number);
+}
+
+/* ---- variants */
+
+/* The list with `variant` at its end (the youngest); the oldest beyond `maximum` is handed out in *leaver. */
+static size_t list_with(const struct object *old, uint64_t variant, int maximum, uint64_t *to, uint64_t *leaver)
+{
+    size_t n = 0;
+    if (old != NULL) {
+        const uint64_t *had = record_tags(object_record(old));
+        for (size_t i = 0; i < object_head(old)->tag_count; i++)
+            if (had[i] != variant) to[n++] = had[i];
+    }
+    if (n >= (size_t)maximum) {
+        *leaver = to[0];
+        memmove(to, to + 1, --n * sizeof *to);
+    }
+    to[n++] = variant;
+    return n;
+}
+
+static bool list_has(const struct object *vary, uint64_t variant)
+{
+    const uint64_t *had = record_tags(object_record(vary));
+    for (size_t i = 0; i < object_head(vary)->tag_count; i++)
+        if (had[i] == variant) return true;
+    return false;
+}
+
+static struct object *vary_object(const struct key *key, struct view names, const uint64_t *variants, size_t n)
+{
+    struct store_id id = id_of_key(key);
+    struct field field = { .id = FIELD_VARY, .name = VIEW("vary"), .value = names };
+    struct record_inputs in = { .kind = RECORD_VARY,
+                                .key = key->text,
+                                .variant = VIEW(""),
+                                .fields = { &field, 1 },
+                                .tags = variants,
+                                .tag_count = n };
+    return object_new(&in, &id, NULL, 0);
+}
+
+void cache_note_variant(struct cache *c, const struct key *key, struct view names, uint64_t variant, int maximum,
+                        const struct object *known)
+{
+    enum { VARIANTS_LIMIT = 4096 };
+    if (maximum > VARIANTS_LIMIT) maximum = VARIANTS_LIMIT;
+    struct store_id id = id_of_key(key);
+    uint64_t leaver = 0;
+    pthread_mutex_lock(&c->vary_lock);
+    struct object *there = memory_get(c->memory, &id, key->text, VIEW(""));
+    const struct object *old = there != NULL ? there : known;
+    if (old != NULL && (!is_vary(old) || !view_equal(names_of(old), names))) old = NULL;
+    if (old == NULL || old != there || !list_has(old, variant)) {
+        size_t had = old != NULL ? object_head(old)->tag_count : 0;
+        uint64_t *list = malloc((had + 1) * sizeof *list);
+        struct object *vary = NULL;
+        if (list != NULL) vary = vary_object(key, names, list, list_with(old, variant, maximum, list, &leaver));
+        if (vary != NULL) cache_admit(c, vary, NULL, NULL);
+        object_unref(&vary);
+        free(list);
+    }
+    object_unref(&there);
+    pthread_mutex_unlock(&c->vary_lock);
+    if (leaver == 0) return;
+    id.variant = leaver;
+    memory_remove(c->memory, &id, NULL);
+    if (c->store != NULL) store_remove(c->store, &id, 0);
+}
+
+/* ---- what is not to be collapsed */
+
+static uint64_t unshared_slot(const struct key *key)
+{
+    return key->hash[1] % UNSHARED_SLOTS;
+}
+
+void cache_note_unshared(struct cache *c, const struct key *key, int64_t until_s)
+{
+    uint64_t entry = (key->hash[0] & 0xffffffff00000000u) | (uint32_t)until_s;
+    atomic_store_explicit(&c->unshared[unshared_slot(key)], entry, memory_order_relaxed);
+}
+
+bool cache_is_unshared(const struct cache *c, const struct key *key, int64_t now_s)
+{
+    uint64_t entry = atomic_load_explicit(&c->unshared[unshared_slot(key)], memory_order_relaxed);
+    return (entry >> 32) == (key->hash[0] >> 32) && (int64_t)(uint32_t)entry > now_s;
+}
