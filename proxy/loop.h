@@ -53,6 +53,8 @@ struct loop_hook {
     void *arg;
 };
 void loop_add_hook(struct loop *l, struct loop_hook hook);
+/** Forget the hook with this arg; not from inside a hook. */
+void loop_remove_hook(struct loop *l, const void *arg);
 
 /** One turn: wait, run what is ready, due and posted, then the hooks. */
 void loop_turn(struct loop *l);
