@@ -152,12 +152,12 @@ static void trim_window(struct body *b)
     }
 }
 
-/* @return true when the feeder is to be told; to be done outside the lock */
-static bool has_room_again(struct body *b)
+/* Under the lock, as wake_readers: once the body has ended the feeder may be gone. */
+static void tell_room(struct body *b)
 {
-    if (!b->paused || b->segments >= BODY_WINDOW_SEGMENTS) return false;
+    if (!b->paused || b->segments >= BODY_WINDOW_SEGMENTS) return;
     b->paused = false;
-    return b->resume != NULL;
+    if (b->resume != NULL) b->resume(b->resume_arg);
 }
 
 static void segment_committed(void *arg, int result)
@@ -173,14 +173,13 @@ static void segment_committed(void *arg, int result)
     s->committed = result == 0;
     if (s->dropped) free(s);
     trim_window(b);
-    bool resume = has_room_again(b);
+    tell_room(b);
     if (b->appends_waiting == 0 && b->state == BODY_COMPLETE) {
         stored = b->stored;
         b->stored = NULL;
     }
     result = b->store_result;
     pthread_mutex_unlock(&b->lock);
-    if (resume) b->resume(b->resume_arg);
     if (stored != NULL) stored(b->stored_arg, result);
     body_unref(&b);
 }
@@ -256,7 +255,8 @@ static bool stays_whole(const struct body *b, size_t more)
 /* The content turned out to be large: from now on it goes through the window. */
 static bool leave_whole(struct body *b)
 {
-    if (b->number == 0 && b->store != NULL && b->first == NULL) b->number = store_next_number(b->store);
+    if (b->number == 0 && b->store != NULL && b->store_result == 0 && b->first == NULL)
+        b->number = store_next_number(b->store);
     if (b->whole == NULL) return true;
     char *whole = b->whole;
     size_t len = (size_t)b->filled;
@@ -298,6 +298,7 @@ void body_complete(struct body *b)
     pthread_mutex_lock(&b->lock);
     assert(b->state == BODY_FILLING);
     b->state = BODY_COMPLETE;
+    b->paused = false;
     b->length = b->filled;
     if (b->whole != NULL && b->whole_cap > (size_t)b->filled && b->filled > 0) {
         char *fitted = realloc(b->whole, (size_t)b->filled);
@@ -316,7 +317,15 @@ void body_break(struct body *b)
     pthread_mutex_lock(&b->lock);
     assert(b->state == BODY_FILLING);
     b->state = BODY_BROKEN;
+    b->paused = false;
     wake_readers(b);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void body_stop_storing(struct body *b)
+{
+    pthread_mutex_lock(&b->lock);
+    if (b->store_result == 0) b->store_result = -EFBIG;
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -430,10 +439,9 @@ void body_reader_end(struct body_reader *r)
     if (spill != NULL) spill->reader = NULL;
     bool free_spill = spill != NULL && !spill->pending;
     trim_window(b);
-    bool resume = has_room_again(b);
+    tell_room(b);
     pthread_mutex_unlock(&b->lock);
     if (free_spill) free(spill);
-    if (resume) b->resume(b->resume_arg);
     r->spill = NULL;
     body_unref(&r->body);
 }
@@ -520,7 +528,6 @@ ssize_t body_read(struct body_reader *r, void *to, size_t cap)
 {
     struct body *b = r->body;
     ssize_t n;
-    bool resume = false;
     pthread_mutex_lock(&b->lock);
     if (r->end >= 0 && r->offset >= r->end) {
         n = 0;
@@ -528,7 +535,7 @@ ssize_t body_read(struct body_reader *r, void *to, size_t cap)
         n = read_filled(b, r, to, cap);
         if (n > 0 && !is_storing(b)) {
             trim_window(b);
-            resume = has_room_again(b);
+            tell_room(b);
         }
     } else if (b->state == BODY_FILLING) {
         r->waiting = true;
@@ -537,6 +544,5 @@ ssize_t body_read(struct body_reader *r, void *to, size_t cap)
         n = b->state == BODY_COMPLETE ? 0 : -EIO;
     }
     pthread_mutex_unlock(&b->lock);
-    if (resume) b->resume(b->resume_arg);
     return n;
 }

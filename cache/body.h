@@ -26,7 +26,7 @@ struct body_settings {
     int64_t length;            /* -1: not known */
     int64_t whole_limit_bytes; /* up to this length it stays in one buffer */
     struct store *store;       /* NULL: never stored, or no store */
-    void (*resume)(void *arg); /* the window has room again; any thread: post to the feeder's loop */
+    void (*resume)(void *arg); /* the window has room again; any thread, must only post; not after the end */
     void *resume_arg;
 };
 
@@ -42,6 +42,8 @@ enum body_appended { BODY_GO_ON, BODY_PAUSE, BODY_NO_MEMORY };
 MUST_USE enum body_appended body_append(struct body *b, const void *bytes, size_t len);
 void body_complete(struct body *b);
 void body_break(struct body *b);
+/** It turned out not to be storable: what comes goes to the readers alone. */
+void body_stop_storing(struct body *b);
 /** After body_complete: when everything queued for the store is committed (or at once), `done` with 0 or why not. */
 void body_when_stored(struct body *b, void (*done)(void *arg, int result), void *arg);
 

@@ -286,6 +286,8 @@ void cache_admit(struct cache *c, struct object *o, void (*done)(void *arg), voi
     bool queued = write_later(c, o, in_memory ? NULL : done, arg);
     if (!queued) {
         memory_written(c->memory, o);
+        if (o->content == NULL) memory_remove(c->memory, &o->id, o); /* its content is nowhere else */
+        if (o->content_number != 0 && !o->keeps_content) store_abandon(c->store, o->content_number);
         if (c->store != NULL) store_remove(c->store, &o->id, 0); /* an older response must not come back in its place */
     }
     if (done != NULL && (in_memory || !queued)) done(arg);

@@ -34,7 +34,7 @@ void flight_table_free(struct flight_table *t)
     free(t);
 }
 
-/* By the key alone, so that a flight that is renamed to one of its variants stays in its shard. */
+/* By the key alone, so that a flight that is renamed to one of its variants stays where it is. */
 static struct shard *shard_of(struct flight_table *t, const struct store_id *id)
 {
     return &t->shards[id->key[0] % SHARDS];
@@ -42,13 +42,15 @@ static struct shard *shard_of(struct flight_table *t, const struct store_id *id)
 
 static struct flight **bucket_of(struct shard *s, const struct store_id *id)
 {
-    return &s->buckets[(id->key[1] ^ id->variant) % BUCKETS];
+    return &s->buckets[id->key[1] % BUCKETS];
 }
 
+/* A request that does not know whether the key varies joins any flight that did not know either. */
 static bool is_for(const struct flight *f, const struct store_id *id, struct view key, struct view variant)
 {
-    return f->id.key[0] == id->key[0] && f->id.key[1] == id->key[1] && f->id.variant == id->variant &&
-           view_equal(f->key, key) && (id->variant == 0 || f->variant.len == 0 || view_equal(f->variant, variant));
+    if (f->id.key[0] != id->key[0] || f->id.key[1] != id->key[1] || !view_equal(f->key, key)) return false;
+    if (id->variant == 0) return f->began_without_variant;
+    return f->id.variant == id->variant && (f->variant.len == 0 || view_equal(f->variant, variant));
 }
 
 static void list(struct shard *s, struct flight *f)
@@ -80,6 +82,7 @@ static struct flight *flight_new(const struct store_id *id, struct view key, str
     f->key = view_of(text, key.len);
     f->variant = view_of(text + key.len, variant.len);
     f->id = *id;
+    f->began_without_variant = id->variant == 0;
     f->fetch_seq = fetch_seq;
     atomic_init(&f->refs, 1);
     atomic_init(&f->state, FLIGHT_OPEN);
@@ -173,11 +176,7 @@ void flight_rename(struct flight_table *t, struct flight *f, const struct store_
 {
     struct shard *s = shard_of(t, &f->id);
     pthread_mutex_lock(&s->lock);
-    if (f->listed) {
-        unlist(s, f);
-        f->id = *id;
-        list(s, f);
-    }
+    f->id = *id;
     pthread_mutex_unlock(&s->lock);
 }
 

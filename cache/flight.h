@@ -43,6 +43,7 @@ struct flight {
     struct view key, variant; /* behind this struct */
     struct flight *next;
     bool listed;
+    bool began_without_variant; /* before it was known whether the key varies */
     struct flight_waiter *waiters;
 };
 

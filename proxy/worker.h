@@ -1,0 +1,43 @@
+/* worker: one event loop in one thread: listeners, front end, origin client, and the exchanges and fetches between them.
+ * An exchange stays with its worker; so does a fetch with the worker that began it.
+ * Ownership: worker_new gives one, worker_join ends it. Threads: worker_start and after that only worker_stop, from any.   */
+#ifndef WEIR_PROXY_WORKER_H
+#define WEIR_PROXY_WORKER_H
+
+#include "proxy/front.h"
+#include "proxy/origin.h"
+#include "proxy/stats.h"
+#include "proxy/weir.h"
+
+#include <pthread.h>
+
+struct exchange;
+
+struct worker {
+    struct weir *weir;
+    struct loop *loop;
+    struct front *front;
+    struct origin_client *origin;
+    struct counters counters;
+    /* Scratch for the request at hand: what outlives the call is copied out of it. */
+    char key_text[KEY_TEXT_MAX];
+    char variant_text[VARIANT_TEXT_MAX];
+    struct exchange *free_exchanges; /* kept for reuse, at most WORKER_FREE_EXCHANGES_MAX */
+    size_t free_exchange_count;
+    size_t exchanges, fetches; /* alive */
+    struct loop_task drain_task;
+    struct loop_timer drain_timer;
+    bool draining, drain_over;
+    pthread_t thread;
+};
+
+enum { WORKER_FREE_EXCHANGES_MAX = 1024 };
+
+/** @param fds  listening sockets, taken over */
+MUST_USE struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, size_t cap);
+MUST_USE int worker_start(struct worker *k);
+/** Ask it to drain and end: stop accepting, finish what is under way, at most weir->drain_ms. */
+void worker_stop(struct worker *k);
+void worker_join(struct worker *k);
+
+#endif
