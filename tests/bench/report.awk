@@ -41,7 +41,7 @@ function remarks(row, s,    text) {
     if (sum[row, s, "wrong"]) text = text ", " sum[row, s, "wrong"] " wrong answers"
     if (row !~ /^miss/ && sum[row, s, "forwarded"]) text = text ", " sum[row, s, "forwarded"] " went to the origin"
     if (row ~ /^miss/ && sum[row, s, "forwarded"] < sum[row, s, "requests"]) text = text ", not all were misses"
-    if (sum[row, s, "lost"]) text = text sprintf(", %.0f %% not stored", 100 * sum[row, s, "lost"] / sum[row, s, "of"])
+    if (sum[row, s, "lost"]) text = text sprintf(", %.1f %% not stored", 100 * sum[row, s, "lost"] / sum[row, s, "of"])
     if (row == "idle-10k" && median_of(row, s, "idle") < idle) text = text ", only " low " of them stayed open"
     if (sum[row, s, "reopened"]) text = text ", " sum[row, s, "reopened"] " connections closed"
     return substr(text, 3)
