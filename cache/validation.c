@@ -9,10 +9,11 @@ static struct view value_of(struct field_section s, enum field_id id)
     return line != NULL ? line->value : view_of(NULL, 0);
 }
 
-/* Whether a year of two digits is the last or the next century's changes no date's validity. */
+/* Dates are only compared with one another here, so that any moment of this century does to complete a year of two digits. */
 static bool date_of(struct view value, int64_t *out)
 {
-    return http_date_parse(value, 0, out);
+    const int64_t year_2025_s = 1735689600;
+    return http_date_parse(value, year_2025_s, out);
 }
 
 struct validators validators_of(struct field_section stored)
