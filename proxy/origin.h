@@ -13,7 +13,12 @@
 struct origin_client; /* one per worker */
 struct origin_fetch;
 
-enum { ORIGIN_REPLY_HEAD_MAX = 12 * 1024, ORIGIN_CONNECTIONS_MAX = 256, ORIGIN_QUEUE_MAX = 16 * 1024 };
+enum {
+    ORIGIN_REPLY_HEAD_MAX = 12 * 1024,
+    ORIGIN_CONNECTIONS_MAX = 256,
+    ORIGIN_QUEUE_MAX = 16 * 1024,
+    ORIGIN_PREFIX_MAX = 1024,
+};
 
 /* Where a server is and how to treat it; immutable, outlives the client. */
 struct origin_server {
@@ -30,6 +35,11 @@ struct origin_server {
 };
 /** Understand `--origin`: http, https or unix:/path. Fills base_url... from malloc'd strings. @return false with `why` */
 MUST_USE bool origin_server_parse(const char *url, struct origin_server *out, char *why, size_t cap);
+/** Frees what origin_server_parse filled in. */
+void origin_server_release(struct origin_server *server);
+
+/** Free what origin_server_parse allocated. */
+void origin_server_free(struct origin_server *s);
 
 enum origin_result {
     ORIGIN_COMPLETE,
