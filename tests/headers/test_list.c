@@ -70,7 +70,7 @@ static const struct {
     { "\"abc\"", "abc" },
     { "\"a\\\"b\"", "a\"b" },
     { "\"a\\\\\"", "a\\" },
-    { "\"\t\xff\"", "\t\xff" },
+    { "\"\t \xff\"", "\t \xff" },
     { "\"12345678\"", "12345678" },
     { "\"123456789\"", NULL }, /* more than the eight bytes of room */
     { "", NULL },

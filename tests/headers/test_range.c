@@ -59,6 +59,7 @@ static const struct {
     { "bytes=0-3,4-6", 10, "0-6" }, /* touching */
     { "bytes=0-3,2-6", 10, "0-6" },
     { "bytes=0-6,2-3", 10, "0-6" },
+    { "bytes=0-3,0-6", 10, "0-6" },
     { "bytes=0-1,2-3,4-5,8-8", 10, "0-5,8-8" },
     { "bytes=2-6,0-3", 10, "2-6,0-3" }, /* joining would lose the order */
     { "bytes=0-5,1-6,2-7", 10, NONE },  /* §17.15 */

@@ -35,6 +35,7 @@ static const struct {
     { "CDN-Cache-Control: a=1", "a=i1" },
     { "CDN-Cache-Control: a=1, b=2", "a=i1|b=i2" },
     { "CDN-Cache-Control: a=1,b=2 \t, \tc=3", "a=i1|b=i2|c=i3" },
+    { "CDN-Cache-Control: a=1  ,\tb=2\t \t,   c=3", "a=i1|b=i2|c=i3" },
     { "CDN-Cache-Control: a", "a=b1" }, /* RFC 9651 §3.2: a key alone is true */
     { "CDN-Cache-Control: a;p=1, b;q;r=\"x\"", "a=b1|b=b1" },
     { "CDN-Cache-Control: a=?0, b=?1", "a=b0|b=b1" },
@@ -52,7 +53,7 @@ static const struct {
     { "CDN-Cache-Control: a=tok, b=*x/y:z", "a=ttok|b=t*x/y:z" },
     { "CDN-Cache-Control: a=:aGVsbG8=:, b=::", "a=yaGVsbG8=|b=y" },
     { "CDN-Cache-Control: a=@1659578233, b=@-1", "a=@1659578233|b=@-1" },
-    { "CDN-Cache-Control: a=%\"f%c3%bc\"", "a=%f%c3%bc" },
+    { "CDN-Cache-Control: a=%\"f%c3%bf\"", "a=%f%c3%bf" },
     { "CDN-Cache-Control: a=(), b=( 1  \"x\";p tok );q=1", "a=(|b=(" },
     { "CDN-Cache-Control: a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8", "a=i1|b=i2|c=i3|d=i4|e=i5|f=i6|g=i7|h=i8" },
     { "CDN-Cache-Control: a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8, i=9", FAILS },

@@ -39,6 +39,7 @@ static const struct {
     bool equal;
 } pairs[] = {
     { "Cache-Control", "cache-control", true },
+    { "AZ", "az", true },
     { "", "", true },
     { "a", "", false },
     { "a", "b", false },
