@@ -23,7 +23,7 @@ struct field_section {
 
 /* What is true of a known field, whatever message it is in: the columns of field_table.c. */
 struct field_traits {
-    const char *name;  /* lower case */
+    const char *name; /* lower case */
     uint8_t name_len;
     bool hop_by_hop;   /* never forwarded, never stored: RFC 9110 §7.6.1, Proxy-* of §11.7 */
     bool store;        /* part of a stored response: RFC 9111 §3.1 */
