@@ -13,7 +13,11 @@ enum { TAG_MAX = 1000, TAG_TEXT_MAX = 64 * 1024 };
  *  origin, so it is hashed with the authority; a plain tag is the same on every host. */
 uint64_t tag_hash(struct view tag);
 uint64_t tag_hash_group(struct view group, struct view authority);
+/** Hidden tag of every stored response: its host, so that purges of hosts and prefixes find what they reclaim. */
 uint64_t tag_hash_host(struct view authority);
+/** Hidden tag of a stored response whose key says more than method and URI (QUERY): a purge of the URL finds it by this,
+ *  the others by their key. */
+uint64_t tag_hash_uri(struct view uri);
 extern const uint64_t TAG_OVERFLOW;
 
 /** Collect the tags of a response: each hash once.
@@ -29,7 +33,7 @@ struct tag_walk {
 struct tag_walk tags_of(struct field_section s);
 bool tag_walk_next(struct tag_walk *w, struct view *tag);
 
-/** Split one value of a Surrogate-Key / xkey (blanks) or Cache-Tag (commas) field of a PURGE request. */
+/** Split one value of a Surrogate-Key / xkey (blanks) or Cache-Tag (commas) field, of a PURGE request for example. */
 bool tag_list_next(enum field_id id, struct view *rest, struct view *tag);
 
 /** True for the fields that are taken off before a client sees the response: Surrogate-Key, Cache-Tag, xkey. */
