@@ -33,7 +33,10 @@ static void text_add_lower(struct text *t, struct view v)
 {
     size_t from = t->len;
     text_add(t, v);
-    for (size_t i = from; i < t->len; i++) t->at[i] = ascii_lower(t->at[i]);
+    for (size_t i = from; i < t->len; i++) {
+        char c = t->at[i];
+        if (c >= 'A' && c <= 'Z') t->at[i] = (char)(c | 0x20); /* ascii_lower, without a call for each byte of a hit */
+    }
 }
 
 /* ---- the cache key */
@@ -247,9 +250,11 @@ static const struct view *allowed_of(const struct vary_rule *rule, struct view v
     return NULL;
 }
 
+/* By what it names: a member without its parameters. */
 static bool member_is_left_out(const struct nominated *n, struct view member)
 {
-    return n->rule != NULL && n->rule->handling == VARY_ALLOW && allowed_of(n->rule, member) == NULL;
+    if (n->rule == NULL || n->rule->handling != VARY_ALLOW) return false;
+    return allowed_of(n->rule, view_trim_ows(view_first(member, view_find(member, 0, ';')))) == NULL;
 }
 
 /* A member of Accept and its kin: "text/html;level=1;q=0.4" (RFC 9110 §12.4.2). */
@@ -292,6 +297,7 @@ static bool weighted_parse(struct view member, struct weighted *out)
     struct view rest = member, part;
     size_t range_end = 0;
     *out = (struct weighted){ member, WEIGHT_ONE };
+    if (view_find(member, 0, ';') == member.len) return true;
     while (parameter_next(&rest, &part)) {
         if (view_starts_with_nocase(part, VIEW("q="))) {
             out->weight = weight_parse(view_after(part, 2));
@@ -318,10 +324,8 @@ static int weighted_collect(const struct nominated *n, bool keep_order, struct w
     int count = 0;
     while (list_walk_next(&walk, &member)) {
         struct weighted one;
-        struct view range, rest;
         if (count == VARIANT_MEMBERS_MAX || !weighted_parse(member, &one)) return -1;
-        rest = one.range;
-        if (!parameter_next(&rest, &range) || member_is_left_out(n, range)) continue;
+        if (member_is_left_out(n, member)) continue;
         int at = count++;
         for (; at > 0 && weighted_before(&one, &out[at - 1], keep_order); at--) out[at] = out[at - 1];
         out[at] = one;
@@ -333,6 +337,10 @@ static int weighted_collect(const struct nominated *n, bool keep_order, struct w
 static void text_add_range(struct text *t, struct view range)
 {
     struct view part;
+    if (view_find(range, 0, ';') == range.len) {
+        text_add_lower(t, range);
+        return;
+    }
     for (bool first = true; parameter_next(&range, &part); first = false) {
         size_t name_len = first ? part.len : view_find(part, 0, '=');
         if (!first) text_add(t, VIEW(";"));

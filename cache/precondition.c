@@ -49,7 +49,9 @@ static bool date_of(const struct field *line, int64_t now_s, int64_t *out)
     return line != NULL && http_date_parse(line->value, now_s, out);
 }
 
-/* If-Match and If-Unmodified-Since, RFC 9110 §13.1.1 and §13.1.4: false is 412. */
+/* If-Match and If-Unmodified-Since, RFC 9110 §13.1.1 and §13.1.4: false is 412. RFC 9111 §4.3.2 leaves them to the origin
+ * server, and towards its clients a gateway is one (RFC 9110 §3.7): with a Range, a 200 or 206 of another representation
+ * would be joined to what the client has. */
 static bool precondition_holds(const struct conditions *c, struct field_section request, struct field_section stored,
                                int64_t now_s)
 {

@@ -46,22 +46,25 @@ static bool stale_is_forbidden(const struct stored_head *s, const struct policy 
     return (s->flags & (STORED_NO_CACHE | STORED_MUST_REVALIDATE)) != 0 || s_maxage_forbids_stale(s, p);
 }
 
-/* A trusted client wants something younger, or fresh for longer (§5.2.1.1 to §5.2.1.3). */
-static bool request_refuses(const struct request_directives *ask, int64_t age_s, int64_t past_s)
+/* A trusted client wants something younger, or fresh for longer (§5.2.1.1 to §5.2.1.3). The max-age=0 of a reload is no
+ * reason to ask about what is immutable while fresh (RFC 8246 §2.1). */
+static bool request_refuses(const struct request_directives *ask, const struct stored_head *s, int64_t age_s,
+                            int64_t past_s)
 {
     bool max_stale = ask->max_stale_any || ask->max_stale.present;
     if (ask->min_fresh.present && -past_s < ask->min_fresh.value) return true;
     if (!ask->max_age.present || ask->max_stale_any) return false;
+    if (past_s < 0 && (s->flags & STORED_IMMUTABLE) != 0) return false;
     if (past_s >= 0 && !max_stale) return true;
     return age_s > ask->max_age.value + (max_stale ? ask->max_stale.value : 0);
 }
 
-/* RFC 5861 §3. Beside s-maxage only what the response itself says counts, not the operator's default. */
-static bool within_swr(const struct stored_head *s, const struct policy *p, int64_t past_s)
+/* RFC 5861 §3. The operator's default is for what was fresh once, and never beside s-maxage. */
+static bool within_swr(const struct stored_head *s, const struct policy *p, int64_t lifetime_s, int64_t past_s)
 {
-    bool said = s->swr_s >= 0;
-    if (stale_is_forbidden(s, p) || (!said && (s->flags & STORED_S_MAXAGE) != 0)) return false;
-    return past_s < (said ? s->swr_s : p->default_swr_s);
+    if (stale_is_forbidden(s, p)) return false;
+    if (s->swr_s >= 0) return past_s < s->swr_s;
+    return lifetime_s > 0 && (s->flags & STORED_S_MAXAGE) == 0 && past_s < p->default_swr_s;
 }
 
 static bool within_max_stale(const struct stored_head *s, const struct request_directives *ask, int64_t past_s)
@@ -79,7 +82,7 @@ static void say(struct reuse_decision *d, enum reuse_verdict verdict, enum reuse
 static void decide_stale(const struct request_directives *ask, const struct reuse_inputs *in, const struct policy *p,
                          int64_t past_s, struct reuse_decision *d)
 {
-    if (within_swr(in->stored, p, past_s)) {
+    if (within_swr(in->stored, p, d->lifetime_s, past_s)) {
         say(d, REUSE_STALE, REUSE_BECAUSE_SWR);
         d->refresh_behind = true;
     } else if (within_max_stale(in->stored, ask, past_s)) {
@@ -101,7 +104,7 @@ static void decide_stored(const struct request_directives *ask, const struct reu
     int64_t past_s = staleness_s(d->age_s, d->lifetime_s, in->purged_soft, in->soft_age_s);
     if ((s->flags & STORED_PARTIAL) != 0 && !in->range_satisfied) {
         say(d, REUSE_FORWARD, REUSE_BECAUSE_PARTIAL);
-    } else if (ask->no_cache || request_refuses(ask, d->age_s, past_s)) {
+    } else if (ask->no_cache || request_refuses(ask, s, d->age_s, past_s)) {
         say(d, REUSE_VALIDATE, past_s < 0 ? REUSE_BECAUSE_REQUEST : REUSE_BECAUSE_STALE);
     } else if ((s->flags & STORED_NO_CACHE) != 0) {
         say(d, REUSE_VALIDATE, REUSE_BECAUSE_NO_CACHE);

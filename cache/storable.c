@@ -201,7 +201,7 @@ static enum storable_reason usable_by(const struct candidate *c, const struct li
 {
     const struct stored_head *s = c->head;
     bool must_ask = (s->flags & STORED_NO_CACHE) != 0;
-    bool stale_window = s->swr_s > 0 || s->sie_s > 0 || c->policy->default_swr_s > 0 || c->policy->default_sie_s > 0;
+    bool stale_window = s->swr_s > 0 || s->sie_s > 0 || c->policy->default_sie_s > 0;
 
     if (!must_ask && l->lifetime_s > s->initial_age_s) {
         if (l->source == LIFETIME_HEURISTIC) return STORABLE_BECAUSE_HEURISTIC;

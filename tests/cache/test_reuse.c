@@ -211,6 +211,23 @@ START_TEST(request_directives_on_a_stale_response)
 }
 END_TEST
 
+/* RFC 8246 §2.1 */
+START_TEST(immutable_response_is_not_validated_by_a_reload)
+{
+    struct question q;
+    struct asked a;
+    struct policy p = default_policy();
+    p.trust_request_directives = true;
+    struct reuse_inputs *in = stored(&q, 200, "Cache-Control: max-age=10, immutable", &p);
+    check(reuse_decide(ask(&a, "GET /", "Cache-Control: max-age=0"), in, &p, NOW_S + 5), REUSE_FRESH,
+          REUSE_BECAUSE_FRESH, "a reload");
+    check(reuse_decide(ask(&a, "GET /", "Cache-Control: no-cache"), in, &p, NOW_S + 5), REUSE_VALIDATE,
+          REUSE_BECAUSE_REQUEST, "a forced reload");
+    check(reuse_decide(ask(&a, "GET /", "Cache-Control: max-age=0"), in, &p, NOW_S + 10), REUSE_VALIDATE,
+          REUSE_BECAUSE_STALE, "a reload once stale");
+}
+END_TEST
+
 START_TEST(only_if_cached_without_anything_stored)
 {
     static const enum found nothing_usable[] = { FOUND_NOTHING, FOUND_OTHER_VARIANT, FOUND_PURGED };
@@ -314,6 +331,10 @@ START_TEST(operators_default_for_stale_while_revalidate)
     check(reuse_decide(&q.asked.head, in, &p, NOW_S + 15), REUSE_VALIDATE, REUSE_BECAUSE_STALE, "default over");
     in = stored(&q, 200, "Cache-Control: max-age=10, stale-while-revalidate=0", &p);
     check(reuse_decide(&q.asked.head, in, &p, NOW_S + 10), REUSE_VALIDATE, REUSE_BECAUSE_STALE, "said: none");
+    in = stored(&q, 200, "Cache-Control: max-age=0", &p);
+    check(reuse_decide(&q.asked.head, in, &p, NOW_S), REUSE_VALIDATE, REUSE_BECAUSE_STALE, "never fresh");
+    in = stored(&q, 200, "Cache-Control: max-age=0, stale-while-revalidate=1", &p);
+    check(reuse_decide(&q.asked.head, in, &p, NOW_S), REUSE_STALE, REUSE_BECAUSE_SWR, "never fresh, and said");
     in = stored(&q, 200, "Cache-Control: s-maxage=10", &p);
     check(reuse_decide(&q.asked.head, in, &p, NOW_S + 10), REUSE_VALIDATE, REUSE_BECAUSE_STALE, "plain s-maxage");
     in = stored(&q, 200, "Cache-Control: s-maxage=10, stale-if-error=60", &p);
@@ -482,6 +503,7 @@ int main(void)
     tcase_add_loop_test(t, method_and_what_was_found, 0, ROWS(lookups));
     tcase_add_loop_test(t, request_directives_on_a_fresh_response, 0, ROWS(fresh_asks));
     tcase_add_loop_test(t, request_directives_on_a_stale_response, 0, ROWS(stale_asks));
+    tcase_add_test(t, immutable_response_is_not_validated_by_a_reload);
     tcase_add_test(t, only_if_cached_without_anything_stored);
     tcase_add_test(t, answer_to_no_store_is_not_stored);
     tcase_add_test(t, route_that_does_not_store_passes);
