@@ -128,6 +128,26 @@ struct precondition_decision precondition_decide(const struct request_head *requ
     return d;
 }
 
+bool precondition_part_covers(const struct request_head *request, const struct stored_head *s,
+                              struct field_section stored, int64_t part_length, int64_t now_s)
+{
+    if ((s->flags & STORED_PARTIAL) == 0) return true;
+    struct conditions c = conditions_of(request->fields);
+    if (request->method != METHOD_GET || only_line(request->fields, c.range) == NULL) return false;
+    if (!if_range_holds(&c, request->fields, stored, now_s)) return false;
+
+    /* Without the length of the whole, a range that runs to the end runs to an unknown one. */
+    int64_t end = s->content_first + part_length, first, last;
+    bool open_ended = !range_parse_single(c.range->value, &first, &last) || first < 0 || last < 0;
+    if (s->content_length < 0 && (open_ended || last >= end)) return false;
+    struct range_set ranges = range_parse(c.range->value, s->content_length < 0 ? end : s->content_length);
+    if (ranges.verdict != RANGE_SATISFIABLE) return false;
+    for (size_t i = 0; i < ranges.count; i++) {
+        if (ranges.parts[i].first < s->content_first || ranges.parts[i].last >= end) return false;
+    }
+    return true;
+}
+
 bool not_modified_field(enum field_id id)
 {
     switch (id) {

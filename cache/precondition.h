@@ -30,6 +30,13 @@ struct precondition_decision {
 struct precondition_decision precondition_decide(const struct request_head *request, int status,
                                                  struct field_section stored, int64_t length, int64_t now_s);
 
+/** Whether a stored part (a 206, RFC 9111 §3.3) has every byte that the request asks for: a GET with a Range wholly inside
+ *  it, and an If-Range, if there is one, that holds. What is stored whole always has.
+ *  @param stored       the stored fields
+ *  @param part_length  bytes that are stored, from s->content_first on */
+bool precondition_part_covers(const struct request_head *request, const struct stored_head *s,
+                              struct field_section stored, int64_t part_length, int64_t now_s);
+
 /** Fields of a stored 200 that a 304 carries (RFC 9110 §15.4.5): Cache-Control, Content-Location, Date, ETag, Expires,
  *  Vary, Last-Modified, CDN-Cache-Control, Set-Cookie never; everything that is not representation metadata. */
 bool not_modified_field(enum field_id id);

@@ -172,6 +172,58 @@ START_TEST(parts_are_those_that_were_asked_for)
 }
 END_TEST
 
+/* RFC 9111 §3.3: bytes 10 to 19 of 100 (or of a length that is not known) are stored. */
+static const struct {
+    const char *line, *request;
+    bool of_known_length, of_unknown_length;
+} covered[] = {
+    { "GET /", "Range: bytes=10-19", true, true },
+    { "GET /", "Range: bytes=12-15", true, true },
+    { "GET /", "Range: bytes=12-13, 15-19", true, false },
+    { "GET /", "Range: bytes=9-19", false, false },
+    { "GET /", "Range: bytes=10-20", false, false },
+    { "GET /", "Range: bytes=12-13, 15-20", false, false },
+    { "GET /", "Range: bytes=10-", false, false },
+    { "GET /", "Range: bytes=-5", false, false },
+    { "GET /", "Range: bytes=-90", false, false },
+    { "GET /", "Range: bytes=100-", false, false },
+    { "GET /", "Range: pages=10-19", false, false },
+    { "GET /", "Range: bytes=10-19\nRange: bytes=10-19", false, false },
+    { "GET /", "", false, false },
+    { "HEAD /", "Range: bytes=10-19", false, false },
+    { "GET /", "Range: bytes=10-19\nIf-Range: \"a\"", true, true },
+    { "GET /", "Range: bytes=10-19\nIf-Range: \"b\"", false, false },
+};
+
+START_TEST(stored_part_covers_what_lies_inside)
+{
+    struct asked a;
+    struct lines l;
+    struct stored_head part = { .flags = STORED_PARTIAL, .status = 206, .content_first = 10, .content_length = 100 };
+    struct stored_head whole = { .status = 200, .content_length = -1 };
+    const struct request_head *request = ask(&a, covered[_i].line, covered[_i].request);
+    struct field_section stored = section_of(&l, "ETag: \"a\"");
+    bool known = precondition_part_covers(request, &part, stored, 10, NOW_S);
+    part.content_length = -1;
+    bool unknown = precondition_part_covers(request, &part, stored, 10, NOW_S);
+    ck_assert_msg(known == covered[_i].of_known_length && unknown == covered[_i].of_unknown_length, "%s",
+                  covered[_i].request);
+    ck_assert(precondition_part_covers(request, &whole, stored, 100, NOW_S));
+}
+END_TEST
+
+START_TEST(stored_part_up_to_the_end_covers_open_ranges)
+{
+    struct asked a;
+    struct lines l;
+    struct stored_head part = { .flags = STORED_PARTIAL, .status = 206, .content_first = 90, .content_length = 100 };
+    struct field_section stored = section_of(&l, "");
+    ck_assert(precondition_part_covers(ask(&a, "GET /", "Range: bytes=90-"), &part, stored, 10, NOW_S));
+    ck_assert(precondition_part_covers(ask(&a, "GET /", "Range: bytes=-10"), &part, stored, 10, NOW_S));
+    ck_assert(!precondition_part_covers(ask(&a, "GET /", "Range: bytes=-11"), &part, stored, 10, NOW_S));
+}
+END_TEST
+
 /* RFC 9110 §15.4.5 */
 START_TEST(fields_of_a_304)
 {
@@ -192,6 +244,8 @@ int main(void)
     tcase_add_loop_test(t, conditions_of_a_get, 0, ROWS(conditions));
     tcase_add_loop_test(t, methods_and_statuses_that_conditions_count_for, 0, ROWS(places));
     tcase_add_test(t, parts_are_those_that_were_asked_for);
+    tcase_add_loop_test(t, stored_part_covers_what_lies_inside, 0, ROWS(covered));
+    tcase_add_test(t, stored_part_up_to_the_end_covers_open_ranges);
     tcase_add_test(t, fields_of_a_304);
     return run_case("cache/precondition", t);
 }
