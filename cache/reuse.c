@@ -113,6 +113,7 @@ static void decide_stored(const struct request_directives *ask, const struct reu
     } else {
         decide_stale(ask, in, p, past_s, d);
     }
+    if (in->purged_soft) d->lifetime_s = d->age_s - past_s; /* what the purge left of it */
 }
 
 static void decide_found(const struct request_directives *ask, const struct reuse_inputs *in, const struct policy *p,

@@ -316,8 +316,9 @@ START_TEST(soft_purge_makes_stale_since_then)
     struct reuse_inputs *in = stored(&q, 200, softly_purged[_i].fields, &p);
     in->purged_soft = true;
     in->soft_age_s = softly_purged[_i].soft_age_s;
-    check(reuse_decide(&q.asked.head, in, &p, NOW_S + softly_purged[_i].age_s), softly_purged[_i].verdict,
-          softly_purged[_i].reason, softly_purged[_i].fields);
+    struct reuse_decision d = reuse_decide(&q.asked.head, in, &p, NOW_S + softly_purged[_i].age_s);
+    check(d, softly_purged[_i].verdict, softly_purged[_i].reason, softly_purged[_i].fields);
+    ck_assert_int_le(d.lifetime_s, d.age_s - softly_purged[_i].soft_age_s);
 }
 END_TEST
 
