@@ -11,6 +11,7 @@
 #ifndef WEIR_PROXY_FETCH_H
 #define WEIR_PROXY_FETCH_H
 
+#include "cache/storable.h"
 #include "proxy/upload.h"
 #include "proxy/worker.h"
 
@@ -57,6 +58,8 @@ struct fetch_response {
     struct storable_decision storable;
     bool stored; /* it goes into the cache */
 };
+/** The client's conditions were not forwarded: they are to be answered here. */
+bool fetch_answers_conditions(const struct fetch *f);
 /** NULL while there is none, and when a 304 freshened the stored response instead. */
 const struct fetch_response *fetch_response(const struct fetch *f);
 

@@ -38,9 +38,6 @@ MUST_USE bool origin_server_parse(const char *url, struct origin_server *out, ch
 /** Frees what origin_server_parse filled in. */
 void origin_server_release(struct origin_server *server);
 
-/** Free what origin_server_parse allocated. */
-void origin_server_free(struct origin_server *s);
-
 enum origin_result {
     ORIGIN_COMPLETE,
     ORIGIN_UNREACHABLE,  /* no connection: refused, no route, name does not resolve; 502 */

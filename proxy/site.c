@@ -5,6 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* An origin that is reached by its address has no name of its own, so it hears the client's Host; one that has a name is
+ * asked by that name, as its virtual hosts and certificate expect. */
+static bool is_name(const char *authority)
+{
+    struct view host = view_of_str(authority);
+    host = view_first(host, view_find(host, 0, ':'));
+    bool is_address = host.len > 0 && host.at[0] == '[';
+    bool has_letter = false;
+    for (size_t i = 0; i < host.len; i++) has_letter = has_letter || !(is_digit(host.at[i]) || host.at[i] == '.');
+    return host.len > 0 && has_letter && !is_address && !view_equal_nocase(host, VIEW("localhost"));
+}
+
 struct site *site_new(const char *origin_url, char *why, size_t cap)
 {
     struct site *s = calloc(1, sizeof *s);
@@ -18,6 +30,7 @@ struct site *site_new(const char *origin_url, char *why, size_t cap)
         free(s);
         return NULL;
     }
+    if (is_name(s->route.server.authority)) s->route.host = s->route.server.authority;
     return s;
 }
 
@@ -32,7 +45,7 @@ void site_unref(struct site **s)
     struct site *gone = *s;
     *s = NULL;
     if (gone == NULL || atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) != 1) return;
-    origin_server_free(&gone->route.server);
+    origin_server_release(&gone->route.server);
     free(gone);
 }
 

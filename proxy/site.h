@@ -13,6 +13,7 @@
 struct route {
     struct policy policy;
     struct origin_server server;
+    const char *host; /* what Host tells the origin; NULL: what the client said */
 };
 
 struct site {

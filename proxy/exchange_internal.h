@@ -1,0 +1,102 @@
+/* exchange_internal: what the files of the exchange share: exchange.c (the states), exchange_answer.c (answers and their
+ * content), exchange_purge.c (PURGE on a listener).                                                                    */
+#ifndef WEIR_PROXY_EXCHANGE_INTERNAL_H
+#define WEIR_PROXY_EXCHANGE_INTERNAL_H
+
+#include "cache/precondition.h"
+#include "proxy/exchange.h"
+#include "proxy/fetch.h"
+#include "proxy/reply.h"
+
+enum { EXCHANGE_LOOKUPS_MAX = 4 }; /* after so many the request goes to the origin by itself */
+
+enum exchange_state {
+    EXCHANGE_LOOKUP,
+    EXCHANGE_STORE, /* a look-up runs on a reader thread */
+    EXCHANGE_DECIDE,
+    EXCHANGE_CONTENT,  /* QUERY: its content is part of the key */
+    EXCHANGE_FLIGHT,   /* waits for a fetch */
+    EXCHANGE_PURGE,    /* waits for a purge to be durable */
+    EXCHANGE_ANSWERED, /* the front end has the reply */
+};
+
+/* What goes out when it is not one piece of memory: texts and ranges of content in turn (multipart/byteranges). */
+struct answer_part {
+    char *text; /* malloc'd; NULL: none */
+    size_t text_len;
+    int64_t first, last; /* content after the text; first > last: none */
+};
+
+struct exchange {
+    struct worker *worker;
+    struct front_stream *stream;
+    struct site *site;
+    const struct route *route;
+    const struct request_head *request;
+    const struct sockaddr *peer; /* the front end's, until end */
+    const char *client_ip;
+    int64_t begun_us;
+    enum exchange_state state;
+    unsigned lookups;
+    bool has_content, conditional; /* the client's own conditions or Range are there */
+    bool alone;                    /* not to be collapsed (any more) */
+    bool has_key, watching;
+    bool ended; /* the front end's stream is gone */
+    bool from_store;
+    /* look-up */
+    struct cache_query q;
+    enum cache_answer found;
+    char *texts;         /* own copy of key and variant once the worker's scratch is needed by others */
+    uint64_t lookup_seq; /* purges wait for a look-up in the store to end */
+    struct store_job job;
+    struct reuse_decision decision;
+    bool purged_soft;
+    /* the fetch */
+    struct flight *flight;
+    struct flight_waiter waiter;
+    struct fetch *fetch; /* this exchange began it */
+    struct fetch_listener listener;
+    struct upload *upload;
+    bool collapsed;
+    /* the answer */
+    struct outcome outcome;
+    struct object *object;
+    struct body_reader reader;
+    bool reading;
+    struct answer_part *parts;
+    size_t part_count, part_at, part_sent;
+    bool hit;
+    uint64_t content_bytes;
+    /* purge */
+    struct purge_result purge;
+    bool purge_soft;
+    /* threads */
+    struct loop_task task;
+    unsigned jobs; /* on other threads, which will post */
+    struct exchange *next_free;
+};
+
+int64_t exchange_now_s(const struct exchange *x);
+
+/* ---- exchange_answer.c: each leaves the exchange EXCHANGE_ANSWERED */
+
+/** From a complete or filling stored response; x->outcome is set. */
+void answer_from_object(struct exchange *x, struct object *o);
+/** From what the fetch that this exchange began has brought. */
+void answer_from_fetch(struct exchange *x);
+/** An error of weir's own, as problem+json. */
+void answer_problem(struct exchange *x, int status, const char *detail);
+/** Any small answer: the text is copied. */
+void answer_text(struct exchange *x, int status, const char *content_type, const char *text, size_t len);
+/** OPTIONS or TRACE that ends here. */
+void answer_options(struct exchange *x);
+void answer_trace(struct exchange *x);
+/** End readers and free what the answer held. */
+void answer_end(struct exchange *x);
+
+/* ---- exchange_purge.c */
+
+void purge_request_begin(struct exchange *x);
+void purge_request_done(struct exchange *x);
+
+#endif

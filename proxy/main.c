@@ -1,0 +1,213 @@
+/* main: takes the command line, builds one struct weir, starts its threads, and waits for a signal to end them. */
+#include "proxy/admin.h"
+#include "proxy/command.h"
+#include "proxy/options.h"
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, DRAIN_MS = 30 * 1000 };
+
+static int fail(int status, const char *why)
+{
+    fprintf(stderr, "weir: %s\n", why);
+    return status;
+}
+
+static void say(void *arg, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "weir: %s\n", line);
+}
+
+static bool random_instance(char to[17])
+{
+    unsigned char bytes[8];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) return false;
+    for (size_t i = 0; i < sizeof bytes; i++) snprintf(to + 2 * i, 3, "%02x", bytes[i]);
+    return true;
+}
+
+/* A loopback address needs no token; any other is open to whoever can reach it. */
+static bool is_loopback(const char *address_port)
+{
+    return strncmp(address_port, "127.", 4) == 0 || strncmp(address_port, "[::1]:", 6) == 0 ||
+           strncmp(address_port, "localhost:", 10) == 0;
+}
+
+/* ---- the parts */
+
+static char *read_token(const char *path, char *why, size_t cap)
+{
+    char line[1024] = "";
+    const char *from_environment = getenv("WEIR_ADMIN_TOKEN");
+    if (path != NULL) {
+        FILE *f = fopen(path, "re");
+        if (f == NULL || fgets(line, sizeof line, f) == NULL)
+            snprintf(why, cap, "--admin-token-file '%s': %s", path, f == NULL ? strerror(errno) : "it is empty");
+        if (f != NULL) fclose(f);
+        line[strcspn(line, "\r\n")] = '\0';
+        return line[0] != '\0' ? strdup(line) : NULL;
+    }
+    return from_environment != NULL && from_environment[0] != '\0' ? strdup(from_environment) : NULL;
+}
+
+static int open_tiers(struct weir *w, const struct options *o)
+{
+    char why[WHY_BYTES] = "";
+    struct store_settings settings = {
+        .path = o->store_path, .size_bytes = o->store_bytes, .reader_threads = 2, .say = say
+    };
+    enum store_open_result r = store_open(&settings, &w->store, why, sizeof why);
+    if (r != STORE_OPENED && r != STORE_STARTED_COLD) return fail(EXIT_RUNNING, why);
+    if (why[0] != '\0') say(NULL, why);
+    struct cache_settings cache = { .memory_bytes = o->memory_bytes, .store = w->store };
+    w->cache = cache_new(&cache);
+    w->purges = purge_open(w->store, clock_now_s(&w->clock));
+    if (w->cache == NULL || w->purges == NULL) return fail(EXIT_RUNNING, "out of memory");
+    return 0;
+}
+
+static bool keep_after_purges(void *arg, struct object *o)
+{
+    struct weir *w = arg;
+    struct view uri = record_uri(view_of(object_record(o), o->record_len));
+    const struct record_head *head = object_head(o);
+    struct purge_subject s = { .uri = uri,
+                               .authority = purge_authority_of(uri),
+                               .tags = record_tags(head),
+                               .tag_count = head->tag_count,
+                               .tags_known = true,
+                               .fetch_seq = head->fetch_seq };
+    if (head->kind == RECORD_VARY) return true;
+    struct purge_verdict v = purge_check(w->purges, &s);
+    if (!v.hard && !v.soft) atomic_store_explicit(&o->checked_seq, v.checked_seq, memory_order_relaxed);
+    return !v.hard;
+}
+
+static void sweep_memory(void *arg, uint64_t below_seq)
+{
+    struct weir *w = arg;
+    (void)below_seq;
+    memory_sweep(cache_memory(w->cache), keep_after_purges, w);
+}
+
+static int open_listeners(const struct options *o, int *fds)
+{
+    char why[WHY_BYTES];
+    for (size_t i = 0; i < o->listen_count; i++) {
+        fds[i] = listener_open(o->listen[i], why, sizeof why);
+        if (fds[i] < 0) return fail(EXIT_RUNNING, why);
+    }
+    return 0;
+}
+
+static int build_workers(struct weir *w, const struct options *o)
+{
+    char why[WHY_BYTES];
+    for (int i = 0; i < o->workers; i++) {
+        int fds[WEIR_LISTENERS_MAX];
+        int rc = open_listeners(o, fds);
+        if (rc != 0) return rc;
+        w->workers[i] = worker_new(w, fds, o->listen_count, why, sizeof why);
+        if (w->workers[i] == NULL) return fail(EXIT_RUNNING, why);
+        w->worker_count++;
+    }
+    return 0;
+}
+
+/* ---- serving */
+
+static int wait_for_signal(const sigset_t *signals)
+{
+    int signal_number = 0;
+    do {
+        if (sigwait(signals, &signal_number) != 0) return SIGTERM;
+    } while (signal_number == SIGHUP);
+    return signal_number;
+}
+
+static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
+{
+    for (size_t i = 0; i < w->worker_count; i++)
+        if (worker_start(w->workers[i]) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
+    if (admin_start(admin) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
+    wait_for_signal(signals);
+    atomic_store(&w->draining, true);
+    for (size_t i = 0; i < w->worker_count; i++) worker_stop(w->workers[i]);
+    for (size_t i = 0; i < w->worker_count; i++) worker_join(w->workers[i]);
+    admin_stop(admin);
+    admin_join(admin);
+    purge_close(w->purges);
+    store_close(w->store);
+    cache_free(w->cache);
+    site_unref(&w->site);
+    return 0;
+}
+
+static int serve(int argc, char **argv)
+{
+    struct options o;
+    switch (options_parse(argc, argv, &o)) {
+    case OPTIONS_DONE: return 0;
+    case OPTIONS_WRONG: return EXIT_USAGE;
+    case OPTIONS_SERVE: break;
+    }
+    char why[WHY_BYTES] = "";
+    struct weir *w = calloc(1, sizeof *w);
+    sigset_t signals;
+    if (w == NULL || !random_instance(w->instance)) return fail(EXIT_RUNNING, "out of memory");
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    clock_init(&w->clock);
+    w->started_s = clock_now_s(&w->clock);
+    w->drain_ms = DRAIN_MS;
+    w->site = site_new(o.origin, why, sizeof why);
+    if (w->site == NULL) return fail(EXIT_USAGE, why);
+    w->admin_token = read_token(o.admin_token_file, why, sizeof why);
+    if (why[0] != '\0') return fail(EXIT_USAGE, why);
+    if (w->admin_token == NULL && !is_loopback(o.admin))
+        return fail(
+            EXIT_USAGE,
+            "--admin is not a loopback address and no token is set; set WEIR_ADMIN_TOKEN or --admin-token-file");
+    int admin_fd = listener_open(o.admin, why, sizeof why);
+    if (admin_fd < 0) return fail(EXIT_RUNNING, why);
+    int rc = build_workers(w, &o);
+    if (rc == 0) rc = open_tiers(w, &o);
+    if (rc != 0) return rc;
+    purge_set_sweeper(w->purges, sweep_memory, w);
+    struct admin *admin = admin_new(w, &admin_fd, 1, why, sizeof why);
+    if (admin == NULL) return fail(EXIT_RUNNING, why);
+    for (size_t i = 0; i < o.listen_count; i++)
+        fprintf(stderr, "weir: serving %s on http://%s, admin on http://%s\n", o.origin, o.listen[i], o.admin);
+    rc = run(w, admin, &signals);
+    free(w);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {
+        { "serve", serve },
+        { "purge", command_purge },
+        { "explain", command_explain },
+        { "stats", command_stats },
+    };
+    if (argc < 2 || argv[1][0] == '-') return serve(argc, argv);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "weir: unknown command '%s'; see weir --help\n", argv[1]);
+    return EXIT_USAGE;
+}

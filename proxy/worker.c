@@ -1,0 +1,99 @@
+#include "proxy/worker.h"
+
+#include "proxy/exchange.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct front_settings front_settings = {
+    .idle_ms = 60 * 1000,
+    .head_ms = 15 * 1000,
+    .content_stall_ms = 60 * 1000,
+    .connections_max = 20 * 1000,
+};
+
+static void drain_run(struct loop_task *t)
+{
+    struct worker *k = (struct worker *)(void *)((char *)t - offsetof(struct worker, drain_task));
+    if (k->draining) return;
+    k->draining = true;
+    front_drain(k->front);
+    loop_timer_set(k->loop, &k->drain_timer, loop_now_ms(k->loop) + k->weir->drain_ms);
+}
+
+static void drain_due(struct loop_timer *t)
+{
+    struct worker *k = (struct worker *)(void *)((char *)t - offsetof(struct worker, drain_timer));
+    k->drain_over = true;
+}
+
+struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, size_t cap)
+{
+    struct worker *k = calloc(1, sizeof *k);
+    if (k == NULL) goto no_memory;
+    k->weir = w;
+    k->drain_task.run = drain_run;
+    k->drain_timer.due = drain_due;
+    k->loop = loop_new();
+    if (k->loop == NULL) goto no_memory;
+    k->origin = origin_curl_new(k->loop, why, cap);
+    if (k->origin == NULL) goto fail;
+    k->front = front_h1_new(k->loop, &front_settings, &exchange_handler, k, why, cap);
+    if (k->front == NULL) goto fail;
+    for (size_t i = 0; i < n; i++) {
+        if (front_listen(k->front, fds[i]) == 0) continue;
+        snprintf(why, cap, "cannot watch a listening socket");
+        goto fail;
+    }
+    return k;
+no_memory:
+    snprintf(why, cap, "out of memory");
+fail:
+    if (k != NULL && k->front != NULL) front_free(k->front);
+    if (k != NULL && k->origin != NULL) origin_curl_free(k->origin);
+    if (k != NULL && k->loop != NULL) loop_free(k->loop);
+    free(k);
+    return NULL;
+}
+
+static bool is_idle(const struct worker *k)
+{
+    return front_active(k->front) == 0 && k->exchanges == 0 && k->fetches == 0;
+}
+
+/* Ends what is left: broken off exchanges leave their flights, cancelled fetches end theirs. */
+static void break_off(struct worker *k)
+{
+    front_free(k->front);
+    origin_curl_free(k->origin);
+    while (k->exchanges > 0 || k->fetches > 0) loop_turn(k->loop);
+}
+
+static void *worker_run(void *arg)
+{
+    struct worker *k = arg;
+    while (!(k->draining && (k->drain_over || is_idle(k)))) loop_turn(k->loop);
+    loop_timer_stop(k->loop, &k->drain_timer);
+    break_off(k);
+    exchanges_free(k);
+    return NULL;
+}
+
+int worker_start(struct worker *k)
+{
+    int rc = pthread_create(&k->thread, NULL, worker_run, k);
+    if (rc == 0) pthread_setname_np(k->thread, "weir-worker");
+    return -rc;
+}
+
+void worker_stop(struct worker *k)
+{
+    loop_post(k->loop, &k->drain_task);
+}
+
+void worker_join(struct worker *k)
+{
+    pthread_join(k->thread, NULL);
+    loop_free(k->loop);
+    free(k);
+}
