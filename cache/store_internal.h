@@ -1,0 +1,350 @@
+/* store_internal: what the files of the store share. Only cache/store_*.c include this, and through it lmdb.h.
+ *
+ *   store_files.c   the directory: lock and state file, what is set aside, preallocation     store_check.c  damage
+ *   store_lmdb.c    the environment: open, reopen, close, sync                                store_read.c   readers
+ *   store_writer.c  the queue and the writer thread: turns, failures, what callers may queue
+ *   store_apply.c   what each queued operation does to the databases, inside a turn
+ *   store_evict.c   who leaves: uses, hands, garbage, reclaiming after purges
+ *
+ * The databases. Numbers in keys are big-endian, so that LMDB's order is theirs.
+ *   index    id -> order                      the only large one with random keys
+ *   records  order -> envelope, tags, record  order grows with every put: appended, and walked by eviction
+ *   content  number, chunk -> checksum, data  number grows with every fetch: mostly appended
+ *   tags     tag -> orders                    DUPSORT | DUPFIXED
+ *   purges   kind, softness, name -> line
+ *   pending  number -> under way or garbage   content that has no record
+ *   meta     "state" -> struct store_state
+ *
+ * Locks: queue.lock; env_lock; the jobs' lock; none is taken while another is held. A reader slot is a lock of its own.  */
+#ifndef WEIR_CACHE_STORE_INTERNAL_H
+#define WEIR_CACHE_STORE_INTERNAL_H
+
+#include "cache/store.h"
+
+#include <errno.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    STORE_PAGE = 4096,
+    STORE_SIZE_MIN = 4 << 20,
+    STORE_OVERHEAD_BYTES = 64 << 10, /* lock.mdb, the state file and the directory itself */
+    STORE_RECORD_MAX = 1 << 20,
+    STORE_SLOTS = 128, /* concurrent read transactions; more readers wait for one another */
+    STORE_LMDB_READERS = 256,
+    STORE_LIVE_PERCENT = 90, /* of the map; measured: no MDB_MAP_FULL below it */
+    STORE_TURN_RECORDS = 64,
+    STORE_TURN_BYTES = 4 << 20,
+    STORE_BATCH_WAIT_MS = 2,
+    STORE_REST_MS = 1000,
+    STORE_SYNC_INTERVAL_MS = 5000,
+    STORE_CHECK_MS = 250,            /* at open, for looking at pages */
+    STORE_INLINE_FORGET_CHUNKS = 64, /* larger content is forgotten in slices */
+    STORE_FORGET_CHUNKS = 256,
+    STORE_URGENT_MAX = 64 << 10, /* purges waiting */
+    STORE_NUMBERS_AHEAD = 1 << 20,
+};
+
+/* ---- the bytes */
+
+struct envelope {      /* before every record; its tags follow, then the record */
+    uint64_t checksum; /* XXH3 of everything behind it */
+    struct store_id id;
+    uint64_t content_number, content_len, fetch_seq;
+    uint32_t record_len;
+    uint16_t tag_count;
+    uint16_t flags;
+};
+enum { ENVELOPE_PINNED = 1 };
+
+struct store_state { /* committed with every turn */
+    uint64_t checksum;
+    uint64_t next_order;    /* of the next record */
+    uint64_t numbers_ahead; /* no content number at or above this one has been used */
+    uint64_t purge_seq;
+    uint64_t hand_young, hand_main;   /* orders eviction looked at last */
+    uint64_t young_bytes;             /* of records above hand_young */
+    uint64_t last_number, last_chunk; /* greatest key of content */
+};
+
+struct chunk_key {
+    unsigned char bytes[12];
+};
+
+enum pending_state { PENDING_UNDER_WAY = 'U', PENDING_GARBAGE = 'G' };
+
+struct order_key { /* a number, big-endian */
+    unsigned char bytes[8];
+};
+
+static inline struct order_key order_key_of(uint64_t n)
+{
+    struct order_key k;
+    uint64_t be = __builtin_bswap64(n);
+    memcpy(k.bytes, &be, sizeof(be));
+    return k;
+}
+
+static inline uint64_t order_of(const void *bytes)
+{
+    uint64_t be;
+    memcpy(&be, bytes, sizeof(be));
+    return __builtin_bswap64(be);
+}
+
+static inline struct chunk_key chunk_key_of(uint64_t number, uint64_t chunk)
+{
+    struct chunk_key k;
+    uint64_t n = __builtin_bswap64(number);
+    uint32_t c = __builtin_bswap32((uint32_t)chunk);
+    memcpy(k.bytes, &n, sizeof(n));
+    memcpy(k.bytes + sizeof(n), &c, sizeof(c));
+    return k;
+}
+
+static inline MDB_val val_of(const void *at, size_t len)
+{
+    return (MDB_val){ len, (void *)(uintptr_t)at };
+}
+
+/* ---- the store */
+
+enum { DB_META, DB_INDEX, DB_RECORDS, DB_CONTENT, DB_TAGS, DB_PURGES, DB_PENDING, DB_COUNT };
+
+struct reader_slot { /* owned while busy; counts are kept here so that readers share no cache line */
+    _Alignas(64) atomic_bool busy;
+    MDB_txn *txn; /* reset between calls; NULL until first used, and while the environment is closed */
+    MDB_cursor *chunks;
+    atomic_ulong gets, hits;
+};
+
+enum op_kind {
+    OP_APPEND,
+    OP_ABANDON,
+    OP_PUT,
+    OP_REMOVE,
+    OP_REMOVE_KEY, /* every variant */
+    OP_LOG_PURGES,
+    OP_FORGET_PURGE,
+    OP_RECLAIM
+};
+
+struct store_op { /* one queued write */
+    struct store_op *next;
+    enum op_kind kind;
+    store_done done;
+    void *arg;
+    size_t cost;               /* bytes it counts for in the queue */
+    size_t written, committed; /* progress: content bytes, or the order a reclaim has reached */
+    bool finished;
+    int result;
+    union {
+        struct store_put put;
+        struct {
+            uint64_t number;
+            int64_t offset;
+            const void *data;
+            size_t len;
+        } append; /* abandon: number only */
+        struct {
+            struct store_id id;
+            uint64_t number, below_seq;
+        } remove;
+        struct {
+            struct store_purge_line *lines; /* names behind them, one allocation */
+            size_t n;
+            uint64_t seq;
+        } purges;
+        struct {
+            char key[2 + STORE_PURGE_NAME_MAX];
+            size_t key_len;
+            uint64_t seq;
+        } forget;
+        struct {
+            bool by_tag;
+            uint64_t tag, below_seq;
+            bool (*matches)(void *arg, struct view record);
+        } reclaim;
+    };
+};
+
+struct op_list {
+    struct store_op *first, **end;
+    size_t count, bytes;
+};
+
+struct store_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct op_list urgent, waiting;
+    int64_t since_ms; /* when the oldest of waiting came, about */
+    enum { WRITER_BUSY, WRITER_COLLECTS, WRITER_IDLE } writer;
+    bool stop;
+};
+
+struct store_jobs {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct store_job *first, **end;
+    int waiting, threads;
+    pthread_t thread[16];
+    bool stop;
+};
+
+struct uses; /* store_evict.c */
+
+struct store {
+    char *path, *data_path;
+    uint64_t size_bytes, map_bytes;
+    uint64_t limit_pages; /* live pages eviction keeps below */
+    size_t turn_records, turn_bytes;
+    void (*say)(void *arg, const char *line);
+    void *say_arg;
+    int state_fd;
+
+    MDB_env *env; /* NULL while it could not be reopened */
+    MDB_dbi dbi[DB_COUNT];
+    pthread_mutex_t env_lock; /* sync thread against reopening */
+    struct reader_slot slots[STORE_SLOTS];
+    struct store_jobs jobs;
+
+    struct store_queue queue;
+    pthread_t writer_thread, sync_thread;
+    pthread_mutex_t sync_lock;
+    pthread_cond_t sync_wake;
+    bool sync_stop;
+    atomic_ulong next_number;
+
+    /* the writer's own */
+    struct store_state state, committed;
+    struct op_list taken, background;
+    struct uses *uses;
+    uint64_t live_pages;
+    unsigned attempts;    /* turns in a row that met a full map */
+    bool garbage, broken; /* broken: the environment must be opened anew, cold */
+    bool panicked;        /* the environment must be opened anew */
+    uint64_t seq_floor;   /* after a cold start while running: puts fetched before it are refused */
+    uint64_t tags_scratch[STORE_TAGS_MAX];
+
+    /* told to anybody */
+    atomic_bool failing;
+    atomic_ulong purge_seq, stat_entries, stat_live, stat_used, puts, removes, evictions, reclaimed, refused,
+        bad_checksums, errors, commits, commit_us;
+    atomic_long synced_at_ms, changed_at_ms; /* changed: first commit since the last sync; 0: none */
+};
+
+/** Tell the operator. Writer and opening thread only. */
+__attribute__((format(printf, 2, 3))) void store_say(struct store *s, const char *format, ...);
+int64_t store_clock_ms(void);
+/** What a caller sees of LMDB's return code. */
+int store_errno(int rc);
+
+/* ---- store_files.c */
+
+enum store_start { STORE_START_NEW, STORE_START_WARM, STORE_START_COLD, STORE_START_FAILED };
+
+/** Make and lock the directory. */
+enum store_open_result store_files_lock(struct store *s, char *why, size_t cap);
+/** Look at what is there, set aside or remove what cannot be used, and fix s->map_bytes. */
+enum store_start store_files_prepare(struct store *s, char *why, size_t cap);
+/** Give data.mdb its final size on the disk; the environment must be closed. False when the disk has no room for it. */
+bool store_files_preallocate(struct store *s);
+/** Durably note that the store is open, or was closed cleanly. */
+bool store_files_mark(struct store *s, bool clean);
+void store_files_remove_data(struct store *s);
+void store_files_unlock(struct store *s);
+
+/* ---- store_lmdb.c */
+
+/** Open the environment and read its state; `fresh`: make it. An LMDB code. */
+int store_env_open(struct store *s, bool fresh);
+void store_env_close(struct store *s);
+/** From the writer thread: close and open again, emptied if the store is broken. An LMDB code. */
+int store_env_reopen(struct store *s);
+
+/* ---- store_read.c */
+
+/** A renewed read transaction, or NULL when there is none to be had. */
+struct reader_slot *store_slot_enter(struct store *s);
+void store_slot_leave(struct reader_slot *slot);
+/** Take every slot and end its transaction, so that the environment may be closed; and give them back. */
+void store_slots_close(struct store *s);
+void store_slots_reopen(struct store *s);
+bool store_jobs_start(struct store *s, int threads);
+void store_jobs_stop(struct store *s);
+
+struct found_record {
+    uint64_t order;
+    struct envelope envelope;
+    const unsigned char *tags; /* unaligned */
+    struct view record;        /* lives until the transaction's next write or end */
+};
+/** Take a value of `records` apart; false when its lengths or its checksum are wrong. */
+bool store_record_parse(MDB_val key, MDB_val value, struct found_record *out);
+/** By id: 0, MDB_NOTFOUND, EBADMSG (a wrong checksum), or an LMDB code. */
+int store_record_find(struct store *s, MDB_txn *txn, const struct store_id *id, struct found_record *out);
+/** The first record above `after`: codes as above; out->order is set for EBADMSG too. */
+int store_record_next(MDB_cursor *records, uint64_t after, struct found_record *out);
+/** Of one tag, the first order above `after`. 0, MDB_NOTFOUND, or an LMDB code. */
+int store_tag_next(MDB_cursor *tags, uint64_t tag, uint64_t after, uint64_t *order);
+uint64_t store_chunk_checksum(uint64_t number, uint64_t chunk, const void *data, size_t len);
+/** Of a whole value of `records`; its first bytes, where the checksum goes, do not count. */
+uint64_t store_record_checksum(const void *value, size_t len);
+
+/* ---- store_writer.c */
+
+bool store_writer_start(struct store *s);
+/** Finish what is queued, cancel what is in the background, end the thread. */
+void store_writer_stop(struct store *s);
+void store_list_init(struct op_list *l);
+/** Everything of `from`, which is empty afterwards; `to` is overwritten. */
+void store_list_move(struct op_list *to, struct op_list *from);
+void store_list_push(struct op_list *l, struct store_op *op);
+struct store_op *store_list_pop(struct op_list *l);
+
+/* ---- inside a turn: one write transaction of the writer thread. Each returns an LMDB code. */
+
+struct turn {
+    struct store *s;
+    MDB_txn *txn;
+    size_t records, bytes;
+};
+
+int store_turn_begin(struct store *s, struct turn *t);
+int store_turn_commit(struct turn *t);
+void store_turn_abort(struct turn *t);
+bool store_turn_full(const struct turn *t);
+
+/** Do what op asks, or a part of it; op->finished tells, op->result is what its caller hears. */
+int store_apply(struct turn *t, struct store_op *op);
+/** Remove a record with its index entry, tags and content. `found` is not valid afterwards. */
+int store_forget_record(struct turn *t, const struct found_record *found);
+/** Remove a record that cannot be read, and the index entry of `id` (NULL: not known). Its content, if any, stays. */
+int store_forget_broken(struct turn *t, const struct store_id *id, uint64_t order);
+/** What a record counts for among the young. */
+uint64_t store_weight(const struct envelope *e);
+/** The key of a line of the purge log; `to` has room for 2 + STORE_PURGE_NAME_MAX. @return its length */
+size_t store_purge_key(char kind, bool soft, struct view name, char *to);
+uint64_t store_purge_checksum(MDB_val key, uint64_t seq, int64_t time_s);
+/** Remove at most `max` chunks of a number, lowest first. *more: some are left. */
+int store_forget_chunks(struct turn *t, uint64_t number, size_t max, bool *more);
+int store_pending_put(struct turn *t, uint64_t number, enum pending_state state);
+int store_pending_del(struct turn *t, uint64_t number);
+/** After open: whatever was under way is garbage now. */
+int store_pending_all_garbage(struct turn *t);
+
+/* ---- store_evict.c: who leaves */
+
+struct uses *store_uses_new(void);
+/** Note that id has come (back): one that was evicted lately starts as if it had been used. */
+void store_uses_arrived(struct uses *u, const struct store_id *id);
+void store_uses_note(struct uses *u, const struct store_id *id);
+/** Remove one record or a slice of garbage. MDB_NOTFOUND when there is nothing that may leave. */
+int store_evict_one(struct turn *t);
+/** A slice of the garbage. s->garbage becomes false when none is left. */
+int store_collect_garbage(struct turn *t);
+/** A slice of a reclaim. */
+int store_reclaim_some(struct turn *t, struct store_op *op);
+
+#endif

@@ -1,0 +1,602 @@
+#include "cache/store_internal.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* The writer thread. It takes queued writes in order and does them in turns, one write transaction each:
+ *
+ *   urgent (purges) -> make room (evict) -> a batch of what waits -> a slice of what is in the background -> wait
+ *
+ * A turn that meets a full map is undone, something is evicted, and it is tried again; a turn that the disk or LMDB refuses
+ * makes the store rest: what waits is refused, and once a second a small write tries whether things are better.          */
+
+enum {
+    ATTEMPTS_MAX = 8,
+    SQUEEZE_DELETES = 16, /* measured: 20 deletions fit into a full map, 60 do not */
+    EVICT_PER_TURN = 64,
+};
+
+/* ---- lists */
+
+void store_list_init(struct op_list *l)
+{
+    *l = (struct op_list){ .end = NULL };
+    l->end = &l->first;
+}
+
+void store_list_move(struct op_list *to, struct op_list *from)
+{
+    *to = *from;
+    if (to->first == NULL) to->end = &to->first;
+    store_list_init(from);
+}
+
+void store_list_push(struct op_list *l, struct store_op *op)
+{
+    op->next = NULL;
+    *l->end = op;
+    l->end = &op->next;
+    l->count++;
+    l->bytes += op->cost;
+}
+
+struct store_op *store_list_pop(struct op_list *l)
+{
+    struct store_op *op = l->first;
+    if (op == NULL) return NULL;
+    l->first = op->next;
+    if (l->first == NULL) l->end = &l->first;
+    l->count--;
+    l->bytes -= op->cost;
+    return op;
+}
+
+static void finish(struct store_op *op, int result)
+{
+    if (op->done != NULL) op->done(op->arg, result);
+    if (op->kind == OP_LOG_PURGES) free(op->purges.lines);
+    free(op);
+}
+
+/* ---- queueing: any thread */
+
+static bool batch_is_ready(const struct store *s)
+{
+    const struct op_list *w = &s->queue.waiting;
+    return w->count >= s->turn_records || w->bytes >= s->turn_bytes;
+}
+
+static void wake_writer(struct store *s, bool urgent)
+{
+    struct store_queue *q = &s->queue;
+    bool wake = q->writer == WRITER_IDLE || (q->writer == WRITER_COLLECTS && (urgent || batch_is_ready(s)));
+    if (!wake) return;
+    q->writer = WRITER_BUSY; /* one signal is enough */
+    pthread_cond_signal(&q->wake);
+}
+
+/* @param room  bytes that may wait, this one included. Consumes op. */
+static int enqueue(struct store *s, struct store_op *op, bool urgent, size_t room)
+{
+    struct store_queue *q = &s->queue;
+    struct op_list *list = urgent ? &q->urgent : &q->waiting;
+    pthread_mutex_lock(&q->lock);
+    bool full = q->stop || (urgent ? list->count >= STORE_URGENT_MAX : list->bytes + op->cost > room);
+    if (!full) {
+        if (!urgent && list->first == NULL) q->since_ms = store_clock_ms();
+        store_list_push(list, op);
+        wake_writer(s, urgent);
+    }
+    pthread_mutex_unlock(&q->lock);
+    if (!full) return 0;
+    atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
+    if (op->kind == OP_LOG_PURGES) free(op->purges.lines);
+    free(op);
+    return -EAGAIN;
+}
+
+static struct store_op *op_new(enum op_kind kind, size_t bytes, store_done done, void *arg)
+{
+    struct store_op *op = calloc(1, sizeof(*op));
+    if (op == NULL) return NULL;
+    op->kind = kind;
+    op->done = done;
+    op->arg = arg;
+    op->cost = sizeof(*op) + bytes;
+    return op;
+}
+
+uint64_t store_next_number(struct store *s)
+{
+    return atomic_fetch_add_explicit(&s->next_number, 1, memory_order_relaxed);
+}
+
+/* Half of what eviction leaves in use: a larger response would drive out nearly everything else. */
+static uint64_t largest_content(const struct store *s)
+{
+    return s->limit_pages * STORE_PAGE / 2;
+}
+
+int store_append(struct store *s, uint64_t number, int64_t offset, const void *data, size_t len, store_done done,
+                 void *arg)
+{
+    if (number == 0 || offset < 0 || offset % STORE_CHUNK_BYTES != 0) return -EINVAL;
+    if ((uint64_t)offset + len > largest_content(s)) return -ENOSPC;
+    if (atomic_load_explicit(&s->failing, memory_order_relaxed)) return -EROFS;
+    struct store_op *op = op_new(OP_APPEND, len, done, arg);
+    if (op == NULL) return -ENOMEM;
+    op->append.number = number;
+    op->append.offset = offset;
+    op->append.data = data;
+    op->append.len = len;
+    return enqueue(s, op, false, STORE_QUEUE_MAX_BYTES);
+}
+
+int store_put(struct store *s, const struct store_put *put, store_done done, void *arg)
+{
+    if (put->tag_count > STORE_TAGS_MAX || (put->content != NULL && put->content_number == 0) ||
+        (put->keeps_content && (put->content != NULL || put->content_number == 0)))
+        return -EINVAL;
+    if (put->record_len > STORE_RECORD_MAX || put->record_len > largest_content(s) ||
+        put->content_len > largest_content(s))
+        return -ENOSPC;
+    if (atomic_load_explicit(&s->failing, memory_order_relaxed)) return -EROFS;
+    size_t bytes = put->record_len + (put->content != NULL ? put->content_len : 0);
+    struct store_op *op = op_new(OP_PUT, bytes, done, arg);
+    if (op == NULL) return -ENOMEM;
+    op->put = *put;
+    return enqueue(s, op, false, STORE_QUEUE_MAX_BYTES);
+}
+
+/* Small operations that nobody hears of may overtake the limit: a removal must not get lost because puts are waiting. */
+static void enqueue_small(struct store *s, struct store_op *op)
+{
+    if (op != NULL) (void)enqueue(s, op, false, 2 * (size_t)STORE_QUEUE_MAX_BYTES); /* refusals are counted */
+}
+
+void store_abandon(struct store *s, uint64_t number)
+{
+    struct store_op *op = number == 0 ? NULL : op_new(OP_ABANDON, 0, NULL, NULL);
+    if (op != NULL) op->append.number = number;
+    enqueue_small(s, op);
+}
+
+void store_remove(struct store *s, const struct store_id *id, uint64_t content_number)
+{
+    struct store_op *op = op_new(OP_REMOVE, 0, NULL, NULL);
+    if (op != NULL) {
+        op->remove.id = *id;
+        op->remove.number = content_number;
+    }
+    enqueue_small(s, op);
+}
+
+int store_remove_key(struct store *s, const uint64_t key[2], uint64_t below_seq, store_done done, void *arg)
+{
+    struct store_op *op = op_new(OP_REMOVE_KEY, 0, done, arg);
+    if (op == NULL) return -ENOMEM;
+    op->remove.id = (struct store_id){ .key = { key[0], key[1] } };
+    op->remove.below_seq = below_seq;
+    return enqueue(s, op, false, 2 * (size_t)STORE_QUEUE_MAX_BYTES);
+}
+
+int store_log_purges(struct store *s, const struct store_purge_line *lines, size_t n, uint64_t seq, store_done done,
+                     void *arg)
+{
+    size_t bytes = n * sizeof(*lines);
+    for (size_t i = 0; i < n; i++) {
+        if (lines[i].name.len > STORE_PURGE_NAME_MAX) return -EINVAL;
+        bytes += lines[i].name.len;
+    }
+    struct store_op *op = op_new(OP_LOG_PURGES, bytes, done, arg);
+    struct store_purge_line *copy = malloc(bytes + 1);
+    if (op == NULL || copy == NULL) {
+        free(op);
+        free(copy);
+        return -ENOMEM;
+    }
+    char *name = (char *)(copy + n);
+    for (size_t i = 0; i < n; i++) {
+        copy[i] = lines[i];
+        if (lines[i].name.len > 0) memcpy(name, lines[i].name.at, lines[i].name.len);
+        copy[i].name.at = name;
+        name += lines[i].name.len;
+    }
+    op->purges.lines = copy;
+    op->purges.n = n;
+    op->purges.seq = seq;
+    return enqueue(s, op, true, 0);
+}
+
+void store_forget_purge(struct store *s, char kind, bool soft, struct view name, uint64_t seq)
+{
+    struct store_op *op = name.len > STORE_PURGE_NAME_MAX ? NULL : op_new(OP_FORGET_PURGE, 0, NULL, NULL);
+    if (op != NULL) {
+        op->forget.key_len = store_purge_key(kind, soft, name, op->forget.key);
+        op->forget.seq = seq;
+    }
+    enqueue_small(s, op);
+}
+
+int store_reclaim(struct store *s, const uint64_t *tag, uint64_t below_seq,
+                  bool (*matches)(void *arg, struct view record), void *arg, store_done done)
+{
+    struct store_op *op = op_new(OP_RECLAIM, 0, done, arg);
+    if (op == NULL) return -ENOMEM;
+    op->reclaim.by_tag = tag != NULL;
+    op->reclaim.tag = tag != NULL ? *tag : 0;
+    op->reclaim.below_seq = below_seq;
+    op->reclaim.matches = matches;
+    return enqueue(s, op, false, 2 * (size_t)STORE_QUEUE_MAX_BYTES);
+}
+
+void store_touch(struct store *s, const struct store_id *id)
+{
+    store_uses_note(s->uses, id);
+}
+
+/* ---- failures */
+
+static bool fails_while_resting(const struct store_op *op)
+{
+    return op->kind == OP_APPEND || op->kind == OP_PUT || op->kind == OP_LOG_PURGES;
+}
+
+/* A put that failed leaves content behind; so that it is forgotten, it becomes an abandonment. */
+static struct store_op *abandonment_of(struct store_op *op)
+{
+    uint64_t number = op->kind == OP_PUT && !op->put.keeps_content ? op->put.content_number : 0;
+    struct store_op *left = number == 0 ? NULL : op_new(OP_ABANDON, 0, NULL, NULL);
+    if (left != NULL) left->append.number = number;
+    return left;
+}
+
+/* Refuse what waits and cannot wait; removals stay, since they must not get lost. */
+static void refuse_list(struct store *s, struct op_list *list, int result)
+{
+    struct op_list keep;
+    store_list_init(&keep);
+    for (struct store_op *op; (op = store_list_pop(list)) != NULL;) {
+        op->written = op->committed;
+        if (!fails_while_resting(op)) {
+            store_list_push(&keep, op);
+            continue;
+        }
+        struct store_op *left = abandonment_of(op);
+        atomic_fetch_add(&s->refused, 1);
+        finish(op, result);
+        if (left != NULL) store_list_push(&keep, left);
+    }
+    store_list_move(list, &keep);
+}
+
+static void refuse_waiting(struct store *s, int result)
+{
+    struct op_list urgent, waiting;
+    pthread_mutex_lock(&s->queue.lock);
+    store_list_move(&urgent, &s->queue.urgent);
+    store_list_move(&waiting, &s->queue.waiting);
+    pthread_mutex_unlock(&s->queue.lock);
+    refuse_list(s, &s->taken, result);
+    refuse_list(s, &urgent, result);
+    refuse_list(s, &waiting, result);
+    for (struct store_op *op; (op = store_list_pop(&waiting)) != NULL;) store_list_push(&s->taken, op);
+}
+
+static void rest(struct store *s, int rc)
+{
+    atomic_fetch_add(&s->errors, 1);
+    if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID || rc == MDB_CURSOR_FULL) s->broken = true;
+    if (rc == MDB_PANIC || rc == MDB_BAD_TXN) s->panicked = true;
+    if (!atomic_exchange(&s->failing, true))
+        store_say(s, "%s: cannot be written: %s; going on without it, trying again every second", s->path,
+                  mdb_strerror(rc));
+    refuse_waiting(s, rc > 0 ? -rc : -EIO);
+}
+
+static void try_again(struct store *s)
+{
+    struct turn t;
+    bool was_broken = s->broken;
+    int rc = s->broken || s->panicked || s->env == NULL ? store_env_reopen(s) : 0;
+    if (rc == 0) rc = store_turn_begin(s, &t);
+    if (rc == 0) rc = store_turn_commit(&t);
+    if (rc != 0) {
+        if (rc == MDB_PANIC) s->panicked = true;
+        return;
+    }
+    atomic_store(&s->failing, false);
+    store_say(s, "%s: can be written again%s", s->path, was_broken ? "; it was damaged and starts empty" : "");
+}
+
+/* ---- turns */
+
+/* One transaction that removes at most `most` records. 0, MDB_NOTFOUND (nothing may leave), or an LMDB code. */
+static int evict_turn(struct store *s, uint64_t down_to, int most)
+{
+    struct turn t;
+    int rc = store_turn_begin(s, &t), n = 0;
+    if (rc != 0) return rc;
+    uint64_t goal = s->live_pages > down_to ? s->live_pages - down_to : 1;
+    for (; n < most && t.bytes < s->turn_bytes && t.bytes / STORE_PAGE < goal; n++) {
+        rc = store_evict_one(&t);
+        if (rc != 0) break;
+    }
+    if (n == 0 || (rc != 0 && rc != MDB_NOTFOUND)) {
+        store_turn_abort(&t);
+        return rc;
+    }
+    return store_turn_commit(&t);
+}
+
+static uint64_t pages_of(const struct store_op *op)
+{
+    switch (op->kind) {
+    case OP_APPEND: return 2 + op->append.len / STORE_CHUNK_BYTES * 4 + 5;
+    case OP_PUT: return 4 + op->put.tag_count / 4 + op->cost / (STORE_CHUNK_BYTES / 4) + 4;
+    case OP_LOG_PURGES: return 4 + op->purges.n / 4;
+    default: return 2;
+    }
+}
+
+/* What the next turn may add, at most. */
+static uint64_t pages_wanted(const struct store *s)
+{
+    uint64_t pages = 0, most = 2 * s->turn_bytes / STORE_PAGE;
+    for (const struct store_op *op = s->taken.first; op != NULL && pages < most; op = op->next) pages += pages_of(op);
+    return pages < most ? pages : most;
+}
+
+/* After a full map: make a hundredth of it free, in transactions that a full map can bear. */
+static int squeeze(struct store *s)
+{
+    uint64_t goal = s->live_pages - s->map_bytes / STORE_PAGE / 100;
+    if (goal > s->live_pages) goal = 0;
+    int rc = 0;
+    for (int most = SQUEEZE_DELETES; most > 0 && s->live_pages > goal && rc != MDB_NOTFOUND;) {
+        rc = evict_turn(s, goal, most);
+        if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL)
+            most /= 4;
+        else if (rc != 0 && rc != MDB_NOTFOUND)
+            return rc;
+    }
+    return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL ? MDB_CORRUPTED : 0; /* nothing can leave: begin anew */
+}
+
+static void settle(struct op_list *done)
+{
+    for (struct store_op *op; (op = store_list_pop(done)) != NULL;) finish(op, op->result);
+}
+
+/* The first operation of a list cannot be done, whatever leaves. */
+static void give_up_first(struct store *s, struct op_list *list)
+{
+    struct store_op *op = store_list_pop(list);
+    if (op == NULL) return;
+    struct store_op *left = abandonment_of(op);
+    atomic_fetch_add(&s->refused, 1);
+    finish(op, -ENOSPC);
+    if (left != NULL) store_list_push(list, left); /* behind the others: only its space is at stake */
+}
+
+static void undo_progress(struct op_list *list)
+{
+    for (struct store_op *op = list->first; op != NULL; op = op->next) {
+        op->written = op->committed;
+        op->finished = false;
+        op->result = 0;
+    }
+}
+
+/* A turn of `list` has failed and was undone. */
+static void turn_failed(struct store *s, struct op_list *list, int rc)
+{
+    undo_progress(list);
+    if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL) {
+        if (++s->attempts > ATTEMPTS_MAX) {
+            s->attempts = 0;
+            give_up_first(s, list);
+            return;
+        }
+        rc = squeeze(s);
+        if (rc == 0) return;
+    }
+    if (rc == MDB_CORRUPTED) s->broken = true;
+    rest(s, rc);
+}
+
+/* Do operations from the front of s->taken until the turn is full, and commit. */
+static void batch_turn(struct store *s)
+{
+    struct turn t;
+    struct op_list done;
+    store_list_init(&done);
+    int rc = store_turn_begin(s, &t);
+    struct store_op *op = s->taken.first;
+    while (rc == 0 && op != NULL && !store_turn_full(&t)) {
+        rc = store_apply(&t, op);
+        if (rc != 0 || !op->finished) break;
+        op = op->next;
+        if (s->attempts > 0) break; /* after a full map, one by one */
+    }
+    if (rc == 0)
+        rc = store_turn_commit(&t);
+    else
+        store_turn_abort(&t);
+    if (rc != 0) {
+        turn_failed(s, &s->taken, rc);
+        return;
+    }
+    s->attempts = 0;
+    while (s->taken.first != NULL && s->taken.first->finished) store_list_push(&done, store_list_pop(&s->taken));
+    if (s->taken.first != NULL) s->taken.first->committed = s->taken.first->written;
+    settle(&done);
+}
+
+/* Purges: one transaction for all that wait, so that ten thousand a second cost a few hundred commits. */
+static void urgent_turn(struct store *s, struct op_list *urgent)
+{
+    struct turn t;
+    int rc = store_turn_begin(s, &t);
+    for (struct store_op *op = urgent->first; rc == 0 && op != NULL; op = op->next) rc = store_apply(&t, op);
+    if (rc == 0)
+        rc = store_turn_commit(&t);
+    else
+        store_turn_abort(&t);
+    if (rc == 0) {
+        settle(urgent);
+        return;
+    }
+    undo_progress(urgent);
+    if ((rc == MDB_MAP_FULL || rc == MDB_TXN_FULL) && ++s->attempts <= ATTEMPTS_MAX && squeeze(s) == 0) {
+        urgent_turn(s, urgent);
+        return;
+    }
+    s->attempts = 0;
+    if (rc != MDB_MAP_FULL && rc != MDB_TXN_FULL) rest(s, rc);
+    refuse_list(s, urgent, store_errno(rc));
+}
+
+static void background_turn(struct store *s)
+{
+    struct turn t;
+    struct store_op *op = s->background.first;
+    int rc = store_turn_begin(s, &t);
+    if (rc == 0 && s->garbage) rc = store_collect_garbage(&t);
+    if (rc == 0 && op != NULL) rc = store_reclaim_some(&t, op);
+    if (rc == 0)
+        rc = store_turn_commit(&t);
+    else
+        store_turn_abort(&t);
+    if (rc != 0) {
+        turn_failed(s, &s->background, rc);
+        return;
+    }
+    if (op == NULL) return;
+    op->committed = op->written;
+    if (op->finished && store_list_pop(&s->background) == op) finish(op, 0);
+}
+
+/* ---- the thread */
+
+/* Evict until the next turn fits, with a little more, so that this is not needed before every turn.
+ * @return true when a turn of eviction was made */
+static bool make_room(struct store *s)
+{
+    uint64_t wanted = pages_wanted(s), limit = s->limit_pages;
+    if (wanted == 0 || s->live_pages + wanted <= limit) return false;
+    uint64_t spare = limit / 256 + wanted;
+    int rc = evict_turn(s, limit > spare ? limit - spare : 0, EVICT_PER_TURN);
+    if (rc == 0) return true;
+    if (rc == MDB_NOTFOUND) return false; /* nothing may leave: the turn will show whether it fits */
+    if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL) rc = squeeze(s);
+    if (rc != 0) rest(s, rc);
+    return rc == 0;
+}
+
+static bool has_background(const struct store *s)
+{
+    return s->garbage || s->background.first != NULL;
+}
+
+static void wait_until(struct store *s, int64_t ms)
+{
+    struct timespec until = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+    (void)pthread_cond_timedwait(&s->queue.wake, &s->queue.lock, &until);
+}
+
+/* With the queue's lock: sleep until there is something to do. */
+static void wait_for_work(struct store *s)
+{
+    struct store_queue *q = &s->queue;
+    while (!q->stop && q->urgent.first == NULL && s->taken.first == NULL) {
+        int64_t now = store_clock_ms(), due = q->since_ms + STORE_BATCH_WAIT_MS;
+        if (q->waiting.first != NULL) {
+            if (batch_is_ready(s) || now >= due) break;
+            q->writer = WRITER_COLLECTS;
+            wait_until(s, due);
+        } else if (has_background(s)) {
+            break;
+        } else {
+            q->writer = WRITER_IDLE;
+            pthread_cond_wait(&q->wake, &q->lock);
+        }
+        q->writer = WRITER_BUSY;
+    }
+}
+
+/* Move what waits to s->taken, at most a turn's worth. Reclaims go to the background. */
+static void take_batch(struct store *s)
+{
+    struct store_queue *q = &s->queue;
+    while (q->waiting.first != NULL && s->taken.count < s->turn_records && s->taken.bytes < s->turn_bytes) {
+        struct store_op *op = store_list_pop(&q->waiting);
+        store_list_push(op->kind == OP_RECLAIM ? &s->background : &s->taken, op);
+    }
+    q->since_ms = store_clock_ms();
+}
+
+/* @return false when the thread is to end */
+static bool writer_step(struct store *s)
+{
+    struct store_queue *q = &s->queue;
+    struct op_list urgent;
+    pthread_mutex_lock(&q->lock);
+    wait_for_work(s);
+    store_list_move(&urgent, &q->urgent);
+    take_batch(s);
+    bool stop = q->stop && urgent.first == NULL && s->taken.first == NULL && q->waiting.first == NULL;
+    pthread_mutex_unlock(&q->lock);
+    if (stop) return false;
+    if (urgent.first != NULL) {
+        s->attempts = 0;
+        urgent_turn(s, &urgent);
+        return true;
+    }
+    if (make_room(s) || atomic_load(&s->failing)) return true;
+    if (s->taken.first != NULL) batch_turn(s);
+    if (has_background(s) && !atomic_load(&s->failing)) background_turn(s);
+    return true;
+}
+
+/* @return false when the thread is to end */
+static bool resting_step(struct store *s)
+{
+    struct store_queue *q = &s->queue;
+    pthread_mutex_lock(&q->lock);
+    int64_t until = store_clock_ms() + STORE_REST_MS;
+    while (!q->stop && q->urgent.first == NULL && store_clock_ms() < until) {
+        q->writer = WRITER_COLLECTS;
+        wait_until(s, until);
+        q->writer = WRITER_BUSY;
+    }
+    bool stop = q->stop;
+    pthread_mutex_unlock(&q->lock);
+    refuse_waiting(s, -EROFS);
+    if (!stop && store_clock_ms() >= until) try_again(s);
+    return !stop;
+}
+
+static void *writer_main(void *arg)
+{
+    struct store *s = arg;
+    while (atomic_load(&s->failing) ? resting_step(s) : writer_step(s)) continue;
+    for (struct store_op *op; (op = store_list_pop(&s->background)) != NULL;) finish(op, -ECANCELED);
+    for (struct store_op *op; (op = store_list_pop(&s->taken)) != NULL;) finish(op, -ECANCELED);
+    return NULL;
+}
+
+bool store_writer_start(struct store *s)
+{
+    return pthread_create(&s->writer_thread, NULL, writer_main, s) == 0;
+}
+
+void store_writer_stop(struct store *s)
+{
+    pthread_mutex_lock(&s->queue.lock);
+    s->queue.stop = true;
+    s->queue.writer = WRITER_BUSY;
+    pthread_cond_signal(&s->queue.wake);
+    pthread_mutex_unlock(&s->queue.lock);
+    pthread_join(s->writer_thread, NULL);
+}
