@@ -53,8 +53,8 @@ bool client_send(struct client *c, const void *bytes, size_t len)
 
 static const char *read_status(struct head *h, int *status)
 {
-    int used = 0;
-    if (sscanf(h->start, "HTTP/1.1 %3d%n", status, &used) != 1 || used != 12 || *status < 100)
+    int minor, used = 0;
+    if (sscanf(h->start, "HTTP/1.%1d %3d%n", &minor, status, &used) != 2 || used != 12 || *status < 100 || minor > 1)
         return "a status line that is none of HTTP/1.1";
     return h->start[12] == ' ' ? NULL : "a status line without the blank behind the status (RFC 9112 section 4)";
 }

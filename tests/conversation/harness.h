@@ -44,6 +44,8 @@ struct client *scene_client(struct scene *s);
 const char *say(struct scene *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** Now, by weir's clock, and so many seconds later, as an HTTP-date. */
 const char *date(struct scene *s, int64_t seconds_from_now);
+/** The text with each {N} in it replaced by date(s, N): "Expires: {60}". */
+const char *dated(struct scene *s, const char *text);
 
 /* ---- weir ---- */
 
@@ -87,7 +89,7 @@ void asks_with(struct scene *s, struct client *c, const char *request, const cha
 /** These very bytes; method tells how to read the answer. */
 void says(struct scene *s, struct client *c, const char *method, const void *bytes, size_t len);
 
-/** A whole response. fields as for origin_heard; body NULL: any. */
+/** A whole response. status with '*' for any digit; fields as for origin_heard; body NULL: any. */
 void hears(struct scene *s, struct client *c, const char *status, const char *fields, const char *body);
 void hears_head(struct scene *s, struct client *c, const char *status, const char *fields);
 void hears_content(struct scene *s, struct client *c, const char *content); /* the next bytes of it */
@@ -99,7 +101,9 @@ void heard_interim(struct scene *s, struct client *c, size_t n, const char *stat
 void heard_interims(struct scene *s, struct client *c, size_t n);
 /** Nothing is said to the client for so long. */
 void hears_nothing(struct scene *s, struct client *c, int ms);
-/** Not served: an error status from 400 on and the connection closed, or closed without an answer. */
+/** 100 (Continue), with the final response still to come. */
+void hears_continue(struct scene *s, struct client *c);
+/** Not served: a status from 400 on, or the connection closed without an answer. */
 void is_refused(struct scene *s, struct client *c);
 void is_closed(struct scene *s, struct client *c);
 /** The field of the response just read. */
@@ -108,6 +112,8 @@ const char *heard_field(struct client *c, const char *name);
 void client_asks(struct scene *s, const char *request, const char *fields);
 void client_sends(struct scene *s, const char *request, const char *fields, const char *content);
 void client_hears(struct scene *s, const char *status, const char *fields, const char *body);
+/** Ask again and again, until the answer has these fields and this content: for what weir does behind our back. */
+void client_soon_hears(struct scene *s, const char *request, const char *fields, const char *body);
 
 /* ---- the admin API ---- */
 
@@ -169,6 +175,8 @@ int converse(const char *topic, const struct test *tests, size_t n);
 #define client_asks(s, ...)          client_asks(AT(s), __VA_ARGS__)
 #define client_sends(s, ...)         client_sends(AT(s), __VA_ARGS__)
 #define client_hears(s, ...)         client_hears(AT(s), __VA_ARGS__)
+#define client_soon_hears(s, ...)    client_soon_hears(AT(s), __VA_ARGS__)
+#define hears_continue(s, c)         hears_continue(AT(s), c)
 #define admin_asks(s, ...)           admin_asks(AT(s), __VA_ARGS__)
 #define admin_hears(s, ...)          admin_hears(AT(s), __VA_ARGS__)
 #define admin_heard_member(s, ...)   admin_heard_member(AT(s), __VA_ARGS__)

@@ -150,13 +150,32 @@ static bool is_ready(const struct process *p)
     return ready;
 }
 
+/* The usual option, unless the test has its own. */
+static void add_option(char *words, size_t size, const char *options, const char *name, const char *value)
+{
+    size_t len = strlen(words);
+    if (strstr(options, name) == NULL) snprintf(words + len, size - len, " %s %s", name, value);
+}
+
+static void command_line(const struct process *p, const char *origin_url, const char *options, char *words, size_t size)
+{
+    char admin[64], store[300];
+    snprintf(admin, sizeof admin, "127.0.0.1:%d", p->admin_port);
+    snprintf(store, sizeof store, "%s/store", p->dir);
+    snprintf(words, size, "weir --listen 127.0.0.1:%d", p->port);
+    add_option(words, size, options, "--origin", origin_url);
+    add_option(words, size, options, "--admin", admin);
+    add_option(words, size, options, "--store ", store);
+    add_option(words, size, options, "--store-size", "64MiB");
+    add_option(words, size, options, "--memory", "16MiB");
+    add_option(words, size, options, "--workers", "2");
+    snprintf(words + strlen(words), size - strlen(words), " %s", options);
+}
+
 const char *process_start(struct process *p, const char *origin_url, const char *options)
 {
     char words[2048];
-    snprintf(words, sizeof words,
-             "weir --origin %s --listen 127.0.0.1:%d --admin 127.0.0.1:%d --store %s/store --store-size 64MiB "
-             "--memory 16MiB --workers 2 %s",
-             origin_url, p->port, p->admin_port, p->dir, options == NULL ? "" : options);
+    command_line(p, origin_url, options == NULL ? "" : options, words, sizeof words);
     p->pid = spawn(words, p->log_path, p->log_path);
     for (int waited_ms = 0; waited_ms < PROCESS_DEADLINE_MS; waited_ms += 5) {
         if (is_ready(p)) return NULL;

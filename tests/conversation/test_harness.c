@@ -186,7 +186,7 @@ static const char *const malformed[] = {
     "HTTP/1.1 200 OK\r\nFolded: a\r\n b\r\n\r\n",
     "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n",
-    "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
 };
 
 START_TEST(malformed_heads_are_no_responses)
