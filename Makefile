@@ -9,8 +9,8 @@ VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 CC       ?= cc
 SAN      ?=
-BUILD    := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 comma    := ,
+BUILD    := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
             -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wnull-dereference -Wunused-result
@@ -59,9 +59,69 @@ $(BUILD)/tests/purge/test_%: $(BUILD)/tests/purge/test_%.o $(LIBS)
 $(BUILD)/tests/proxy/test_%: $(BUILD)/tests/proxy/test_%.o $(filter-out $(BUILD)/proxy/main.o,$(call objects,proxy)) $(LIBS)
 	$(CC) $(WEIR_LDFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt $(PROXY_LIBS)
 
-.PHONY: unit
-unit: $(UNIT_TESTS)
-	@for t in $(UNIT_TESTS); do $$t || exit 1; done
+include tests/conversation/conversation.mk
+include tests/bench/bench.mk
+
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIBS)
+	$(CC) $(WEIR_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CACHE_LIBS)
+
+# Threads meet in the tiers, the flights and the purges.
+THREADED_TESTS := $(call unit_tests,cache) $(call unit_tests,purge)
+CLIENT_TESTS := $(wildcard tests/clients/*.sh)
+
+.PHONY: tests unit unit-run conversation-run fuzz-run threads-run clients-run
+tests: all $(UNIT_TESTS) $(BENCH_DIR)/test_measure $(CONVERSATION_TESTS) $(FUZZERS)
+unit: unit-run
+unit-run: $(UNIT_TESTS)
+	@tests/run unit $(UNIT_TESTS) $(BENCH_DIR)/test_measure
+conversation-run: $(BUILD)/weir $(BUILD)/demo-origin $(CONVERSATION_TESTS)
+	@WEIR=$(BUILD)/weir DEMO_ORIGIN=$(BUILD)/demo-origin tests/run talk $(CONVERSATION_TESTS)
+fuzz-run: $(FUZZERS)
+	@tests/run fuzz $(FUZZERS)
+threads-run: $(THREADED_TESTS)
+	@tests/run threads $(THREADED_TESTS)
+clients-run: all
+	@WEIR=$(BUILD)/weir DEMO_ORIGIN=$(BUILD)/demo-origin tests/run clients $(CLIENT_TESTS)
+
+# Everything: installs what is missing, builds plain, with AddressSanitizer and UndefinedBehaviorSanitizer, and with
+# ThreadSanitizer, runs every test, and ends with one line.
+.PHONY: check check-all
+check:
+	@etc/packages check
+	@rm -f build/tally && mkdir -p build
+	@TESTS_TALLY=$(CURDIR)/build/tally $(MAKE) --no-print-directory -s -k check-all; status=$$?; \
+	awk -v status=$$status '{ p += $$1; f += $$2 } END { if (status && !f) f = 1; printf "weir: %d passed, %d failed\n", p, f }' \
+	    build/tally; exit $$status
+check-all:
+	@$(MAKE) --no-print-directory -s format-check
+	@$(MAKE) --no-print-directory -s -j2 tests
+	@$(MAKE) --no-print-directory -s unit-run
+	@$(MAKE) --no-print-directory -s conversation-run
+	@$(MAKE) --no-print-directory -s clients-run
+	@$(MAKE) --no-print-directory -s -j2 SAN=address,undefined tests
+	@$(MAKE) --no-print-directory -s SAN=address,undefined unit-run
+	@$(MAKE) --no-print-directory -s SAN=address,undefined fuzz-run
+	@$(MAKE) --no-print-directory -s SAN=address,undefined conversation-run
+	@$(MAKE) --no-print-directory -s -j2 SAN=thread threads-run
+
+# ---- using it
+.PHONY: run packages install
+packages:
+	@etc/packages build
+run: packages
+	@$(MAKE) --no-print-directory -s -j2 all
+	@ORIGIN=$(ORIGIN) BUILD=$(BUILD) etc/run
+install: all
+	install -D -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
+
+.PHONY: help
+help:
+	@echo 'make run [ORIGIN=URL]   build, start the demo origin (or use ORIGIN) and weir in front of it'
+	@echo 'make check              install what is missing, build, run every test'
+	@echo 'make bench              speed beside nginx, Varnish, HAProxy and Traffic Server (docs/bench.md)'
+	@echo 'make, make install      build; install to PREFIX (/usr/local) under DESTDIR'
+	@echo 'make format             clang-format'
 
 .PHONY: format format-check
 SOURCES = $(wildcard headers/*.[ch] cache/*.[ch] purge/*.[ch] proxy/*.[ch] etc/demo/*.[ch] tests/*/*.[ch])
