@@ -387,10 +387,11 @@ static void decide(struct exchange *x)
     static const enum found found_of[] = {
         [CACHE_FOUND] = FOUND_RESPONSE, [CACHE_OTHER_VARIANT] = FOUND_OTHER_VARIANT, [CACHE_NOTHING] = FOUND_NOTHING
     };
-    struct reuse_inputs in = { .found = found_of[x->found], .key_hash = x->q.key.hash[0], .range_satisfied = true };
+    struct reuse_inputs in = { .found = found_of[x->found], .key_hash = x->q.key.hash[0] };
     if (x->found == CACHE_FOUND) {
         if (survives_purges(x, x->q.object, &in.soft_age_s)) {
             in.stored = &object_head(x->q.object)->stored;
+            in.range_satisfied = (in.stored->flags & STORED_PARTIAL) == 0;
         } else {
             in.found = FOUND_PURGED;
             cache_remove(cache_of(x), x->q.object);
@@ -561,7 +562,7 @@ static void after_shared_response(struct exchange *x)
         x->outcome.collapsed = true;
     }
     if (broke_already(x, o->body)) return;
-    x->outcome.stored = mine;
+    x->outcome.stored = mine && x->flight->stored;
     const struct stored_head *s = &object_head(o)->stored;
     x->decision.age_s = current_age_s(s, exchange_now_s(x));
     x->decision.lifetime_s = freshness_lifetime(s, &x->route->policy, x->q.key.hash[0]).lifetime_s;
@@ -691,7 +692,7 @@ static bool answers_itself(struct exchange *x)
     return true;
 }
 
-/* The content's digest is part of the key, so all of it must be here, and fit into the buffer (RFC 10008 §2.7). */
+/* The content is part of the key, so all of it must be here, and fit into the buffer (RFC 10008 §2.7). */
 static void query_content_is_here(struct exchange *x)
 {
     struct view content = upload_content(x->upload);

@@ -616,6 +616,15 @@ static void fail_flight(struct fetch *f, int status, const char *detail)
     land_with_nothing(f);
 }
 
+/* With its new fields the response may no longer be stored: it answers those who asked, and goes. */
+static bool is_still_storable(const struct fetch *f, const struct object *o)
+{
+    struct field room[RECORD_FIELDS_MAX];
+    const struct stored_head *s = &object_head(o)->stored;
+    struct response_head head = { s->status, record_section(object_record(o), room) };
+    return storable_decide(&f->request, &head, &f->route->policy, s, o->content_length).verdict == STORABLE_YES;
+}
+
 /* A 304 that selects what is stored. */
 static void on_validated(struct fetch *f, struct field_section update)
 {
@@ -627,9 +636,14 @@ static void on_validated(struct fetch *f, struct field_section update)
     }
     f->flight->origin_status = 304;
     f->flight->freshened = true;
-    f->flight->stored = true;
+    f->flight->stored = is_still_storable(f, o);
     flight_respond(flights(f), f->flight, o);
-    admit(f, o);
+    if (f->flight->stored) {
+        admit(f, o);
+    } else {
+        cache_remove(f->worker->weir->cache, f->stored);
+        land_with_nothing(f);
+    }
     object_unref(&o);
 }
 
