@@ -5,10 +5,17 @@
  * number, becomes visible to every lookup, is committed to the store, and only then is acknowledged. Lookups compare one
  * atomic number unless a purge has happened since the response was last checked.
  *
+ * A line (a purge of one name) is forgotten once nothing is left that it could match. A thread of purge's own does this in
+ * rounds: it waits until every fetch that began before the purge has ended, removes what the store has (hard lines), lets
+ * the owner of the memory tier sweep it, waits once more for what was being looked up meanwhile, and forgets.
+ * A soft line removes nothing: it goes when the store holds nothing older any more.
+ *
  * Ownership: purge_open gives the table, purge_close ends it. Threads: purge_current_seq and purge_check may be called from
- * any thread at any time and wait only for a short lock, and only after a purge; purge_begin from any thread.
- * Limits: PURGE_LINES_MAX lines that are not yet reclaimed. At the limit the older half is folded into one line "everything
- * fetched before N is purged", hard if any of them was: more is fetched again, never less.                             */
+ * any thread at any time and wait only for a short lock, and only after a purge; purge_begin from any thread, it never
+ * waits for the disk.
+ * Limits: PURGE_LINES_MAX names that are not yet reclaimed. At the limit the older half is folded into "everything fetched
+ * before N is purged", one line for the hard ones and one for the soft: more is fetched again, never less. A prefix is
+ * compared up to its first 400 bytes.                                                                                 */
 #ifndef WEIR_PURGE_PURGE_H
 #define WEIR_PURGE_PURGE_H
 
@@ -19,12 +26,26 @@ enum { PURGE_LINES_MAX = 200 * 1000, PURGE_ITEMS_MAX = 10 * 1000 };
 
 struct purges;
 
-/** @param store  NULL: nothing is durable (no store); the sequence lives in memory. Loads the log. */
+/** @param store  NULL: nothing is durable (no store); the sequence lives in memory. Loads the log.
+ *  @return       NULL: no memory */
 struct purges *purge_open(struct store *store, int64_t now_s);
+/** Before store_close. Waits for purges not yet acknowledged, and for a sweep under way. */
 void purge_close(struct purges *p);
 
 /** The number that a fetch which begins now carries. */
 uint64_t purge_current_seq(const struct purges *p);
+
+/* What came before a purge must not turn up after its line has been forgotten. So whoever fetches from the origin, or takes
+ * a response from the store into memory, says when it begins and when it has ended:
+ *   begin; fetch or store_get; purge_check; insert into memory, store_put queued (or given up); end.
+ * A response in memory is guarded by the sweep; look it up and check it under the lock that the sweep of it takes. */
+
+/** @return the number that what begins now carries, as purge_current_seq */
+uint64_t purge_fetch_begin(struct purges *p);
+/** @param seq  what purge_fetch_begin gave
+ *  @return     false: it took so long that it was given up on, since purges kept coming; it must not stay in memory or in
+ *              the store, and purge_check may not have known every purge since */
+MUST_USE bool purge_fetch_end(struct purges *p, uint64_t seq);
 
 /* What may be purged: a stored response, or a fetch under way. */
 struct purge_subject {
@@ -33,21 +54,25 @@ struct purge_subject {
     const uint64_t *tags;  /* hashes, from tags_of_response */
     size_t tag_count;
     bool tags_known; /* false for a fetch whose head has not come: any tag purge since then may match */
+    bool under_way;  /* a fetch between purge_fetch_begin and purge_fetch_end: hard when it was given up on */
     uint64_t fetch_seq;
 };
+
+/** The part of an absolute URI that is its authority. */
+struct view purge_authority_of(struct view uri);
 
 struct purge_verdict {
     bool hard; /* not usable at all */
     bool soft; /* usable as stale */
     int64_t soft_since_s;
-    uint64_t checked_seq; /* nothing up to here needs to be checked again (when neither hard nor soft) */
+    uint64_t checked_seq; /* nothing up to here needs to be checked again, as long as the verdict is kept with it */
 };
 struct purge_verdict purge_check(struct purges *p, const struct purge_subject *s);
 
 /* One atomic purge of any mix. Everything borrows until purge_begin returns. */
 struct purge_request {
     const struct view *uris;        /* as in the cache key (normalised; key_uri) */
-    const struct store_id *uri_ids; /* the id (variant 0) of each uri's key, to reclaim and count without a scan */
+    const struct store_id *uri_ids; /* the id (variant 0) of each uri's GET key, to reclaim and count without a scan */
     size_t uri_count;
     const struct view *tags;
     size_t tag_count;
@@ -63,17 +88,36 @@ struct purge_request {
 };
 
 struct purge_result {
-    int error;        /* 0; otherwise nothing is promised: -EIO (not durable), -ENOMEM, -E2BIG */
+    int error; /* 0; otherwise nothing is promised: -EIO (in force, but not durable), -ENOMEM, -E2BIG (nothing done) */
     uint64_t seq;     /* the purge's number: its id */
-    uint64_t matched; /* stored responses that matched and were usable before */
+    uint64_t matched; /* stored responses that matched and were usable before; see count.h for how exact this is */
 };
-/* Called once, from the store's writer thread or (without a store, or for a dry run) from any other thread or from inside
- * purge_begin; must not block: post to your own loop. */
+/* Called once, from a thread of the store or from inside purge_begin; must not block: post to your own loop. */
 typedef void (*purge_done)(void *arg, const struct purge_result *result);
 void purge_begin(struct purges *p, const struct purge_request *r, int64_t now_s, purge_done done, void *arg);
 
+/* ---- what the owner of the memory tier provides; set before the first fetch */
+
+/** `sweep` looks at everything in memory, flights included, whose checked_seq (or else fetch_seq) is below below_seq: it runs
+ *  purge_check, drops what is hard, and keeps the verdict with the rest: checked_seq, and the soft mark. Called from
+ *  purge's own thread, at most one at a time. */
+void purge_set_sweeper(struct purges *p, void (*sweep)(void *arg, uint64_t below_seq), void *arg);
+
+/* A purge that is about to happen. */
+struct purge_match;
+bool purge_matches(struct purge_match *m, const struct purge_subject *s);
+/** `count` adds what `matched` would miss: responses that are usable and are in memory only (not written yet, or refused by
+ *  the store). Called inside purge_begin, only when the count is wanted. */
+void purge_set_counter(struct purges *p, uint64_t (*count)(void *arg, struct purge_match *m), void *arg);
+
+/** How long a line is kept at least after its responses are gone; 1000 ms. It bounds the rounds per second. */
+void purge_set_pause_ms(struct purges *p, unsigned pause_ms);
+
 struct purge_stats {
-    uint64_t seq, lines, purges, matched, folded, reclaims_waiting;
+    uint64_t seq, lines, purges, matched;
+    uint64_t folded;           /* times that PURGE_LINES_MAX was reached */
+    uint64_t reclaims_waiting; /* lines with a hard purge that are not yet forgotten */
+    uint64_t given_up;         /* fetches that were given up on */
 };
 void purge_stats(struct purges *p, struct purge_stats *out);
 
