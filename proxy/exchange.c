@@ -552,7 +552,7 @@ static void after_shared_response(struct exchange *x)
                                    .key_hash = x->q.key.hash[0],
                                    .range_satisfied = true };
         struct reuse_decision d = reuse_decide(x->request, &in, &x->route->policy, exchange_now_s(x));
-        bool usable = (d.verdict == REUSE_FRESH || d.verdict == REUSE_STALE) && is_for_me(x, o);
+        bool usable = x->flight->stored && (d.verdict == REUSE_FRESH || d.verdict == REUSE_STALE) && is_for_me(x, o);
         if (!usable) {
             leave_flight(x);
             look_again(x);
