@@ -20,7 +20,7 @@ enum {
     ORIGIN_PREFIX_MAX = 1024,
 };
 
-/* Where a server is and how to treat it; immutable, outlives the client. */
+/* Where a server is and how to treat it. */
 struct origin_server {
     const char *base_url;     /* "http://127.0.0.1:3000", "https://api.example.com" */
     const char *unix_path;    /* or NULL */

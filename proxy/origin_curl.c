@@ -9,6 +9,7 @@
 #include "proxy/origin.h"
 
 #include "proxy/origin_head.h"
+#include "proxy/origin_sockets.h"
 
 #include <assert.h>
 #include <curl/curl.h>
@@ -17,15 +18,14 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum {
     IDLE_CONNECTIONS_MAX = 1024,
     IDLE_CONNECTION_S = 50, /* below the keep-alive time of common servers: 60 s and 75 s */
     RECEIVE_BUFFER = 64 * 1024,
-    INTERIM_MAX = 32,        /* interim responses of one fetch */
-    OWN_LINES_MAX = 3,       /* Accept, Expect, Content-Length */
+    INTERIM_MAX = 32,  /* interim responses of one fetch */
+    OWN_LINES_MAX = 3, /* Accept, Expect, Content-Length */
+    POOL_UNUSED_MS = 60 * 1000,
     NEVER_MS = INT64_MAX / 2 /* so that sums do not overflow */
 };
 
@@ -50,8 +50,9 @@ struct channel {
 /* A server's fetches: those under way, at most connections_max, and those that wait. */
 struct pool {
     struct origin_client *client;
-    const struct origin_server *server;
+    struct origin_server server; /* base_url and unix_path are copies */
     struct pool *next;
+    int64_t used_ms;
     struct fetch_list active, queue;
     size_t active_count, queue_count, active_max;
     struct channel *idle;
@@ -81,15 +82,6 @@ struct origin_fetch {
     struct curl_slist *lines;
 };
 
-struct socket_watch {
-    struct loop_watch watch;
-    struct origin_client *client;
-    uint32_t events;
-    bool watched; /* by the loop */
-    bool used;    /* by curl */
-    bool ours;    /* opened by open_socket, hence closed by close_socket */
-};
-
 struct origin_client {
     struct loop *loop;
     CURLM *multi;
@@ -98,106 +90,50 @@ struct origin_client {
     struct fetch_list todo;
     bool start; /* some pool may have a fetch to start */
     bool closing;
-    struct socket_watch **sockets; /* by descriptor */
-    size_t socket_cap;
+    struct origin_sockets *sockets;
     struct origin_stats stats;
 };
 
-/* ---- sockets. curl adds and removes the socket in every fetch; the loop keeps it, and lets it go when an event comes
- * that nobody asked for, or when it is closed. Sockets that curl opens behind our back it also closes so: those leave at once. */
+/* ---- sockets and time */
 
-static struct socket_watch *socket_at(struct origin_client *c, curl_socket_t fd)
+static void socket_ready(void *client, int fd, uint32_t events)
 {
-    size_t at = (size_t)fd;
-    if (at >= c->socket_cap) {
-        size_t cap = at + 64;
-        struct socket_watch **grown = realloc(c->sockets, cap * sizeof(struct socket_watch *));
-        if (grown == NULL) return NULL;
-        memset(grown + c->socket_cap, 0, (cap - c->socket_cap) * sizeof(struct socket_watch *));
-        c->sockets = grown;
-        c->socket_cap = cap;
-    }
-    if (c->sockets[at] == NULL) c->sockets[at] = calloc(1, sizeof(struct socket_watch));
-    return c->sockets[at];
-}
-
-static void unwatch(struct socket_watch *s)
-{
-    if (s->watched) loop_watch_remove(s->client->loop, &s->watch);
-    s->watched = false;
-}
-
-static void socket_ready(struct loop_watch *w, uint32_t events)
-{
-    struct socket_watch *s = (struct socket_watch *)w; /* its first member */
-    if (!s->used) {
-        unwatch(s);
-        return;
-    }
+    struct origin_client *c = client;
     int mask = 0, running;
     if (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP)) mask |= CURL_CSELECT_IN;
     if (events & EPOLLOUT) mask |= CURL_CSELECT_OUT;
     if (events & EPOLLERR) mask |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
-    (void)curl_multi_socket_action(s->client->multi, w->fd, mask, &running); /* what fails shows in its fetch */
-}
-
-static int watch_socket(struct origin_client *c, struct socket_watch *s, curl_socket_t fd, uint32_t events)
-{
-    s->used = true;
-    if (s->watched && s->events == events) return 0;
-    s->events = events;
-    if (s->watched) {
-        loop_watch_set(c->loop, &s->watch, events);
-        return 0;
-    }
-    s->client = c;
-    s->watch = (struct loop_watch){ .ready = socket_ready, .fd = fd };
-    s->watched = loop_watch_add(c->loop, &s->watch, events) == 0;
-    return s->watched ? 0 : -1;
+    (void)curl_multi_socket_action(c->multi, fd, mask, &running); /* what fails shows in its fetch */
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *client, void *socketp)
 {
     (void)easy;
     (void)socketp;
-    struct socket_watch *s = socket_at(client, fd);
-    if (s == NULL) return -1;
+    struct origin_client *c = client;
     if (what == CURL_POLL_REMOVE) {
-        s->used = false;
-        if (!s->ours) unwatch(s);
+        origin_sockets_unwant(c->sockets, fd);
         return 0;
     }
     uint32_t events = 0;
     if (what & CURL_POLL_IN) events |= EPOLLIN;
     if (what & CURL_POLL_OUT) events |= EPOLLOUT;
-    return watch_socket(client, s, fd, events);
+    return origin_sockets_want(c->sockets, fd, events);
 }
 
 static curl_socket_t open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address)
 {
     (void)purpose;
     struct origin_client *c = client;
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+    int fd = origin_sockets_open(c->sockets, address->family, address->socktype, address->protocol);
     if (fd < 0) return CURL_SOCKET_BAD;
-    struct socket_watch *s = socket_at(c, fd);
-    if (s == NULL) {
-        close(fd);
-        return CURL_SOCKET_BAD;
-    }
-    s->ours = true;
-    s->used = false;
     c->stats.connections_new++;
     return fd;
 }
 
 static int close_socket(void *client, curl_socket_t fd)
 {
-    struct socket_watch *s = socket_at(client, fd);
-    if (s != NULL) {
-        unwatch(s);
-        s->used = s->ours = false;
-    }
-    return close(fd);
+    return origin_sockets_close(((struct origin_client *)client)->sockets, fd);
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *client)
@@ -263,7 +199,7 @@ static void on_due(struct loop_timer *t)
     struct origin_fetch *f = (struct origin_fetch *)((char *)t - offsetof(struct origin_fetch, timer));
     int64_t now = now_of(f);
     bool parked = f->phase != QUEUED && (f->paused || f->awaits_content); /* the origin server is not to blame */
-    if (parked) f->deadline_ms = now + f->pool->server->between_bytes_ms;
+    if (parked) f->deadline_ms = now + f->pool->server.between_bytes_ms;
     if (now < next_deadline(f)) {
         loop_timer_set(f->pool->client->loop, t, next_deadline(f));
     } else if (now >= f->total_deadline_ms && f->phase != QUEUED) {
@@ -290,7 +226,7 @@ static int on_send(void *channel, char *ip, char *local_ip, int port, int local_
     f->phase = AWAITING;
     f->interims = 0;
     origin_head_begin(&ch->head);
-    set_deadline(f, f->pool->server->first_byte_ms);
+    set_deadline(f, f->pool->server.first_byte_ms);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -313,7 +249,7 @@ static size_t on_read(char *to, size_t size, size_t n, void *channel)
     }
     assert((size_t)got <= cap);
     f->content_sent += got;
-    set_deadline(f, f->pool->server->first_byte_ms);
+    set_deadline(f, f->pool->server.first_byte_ms);
     return (size_t)got;
 }
 
@@ -335,7 +271,7 @@ static const char *head_ended(struct origin_fetch *f)
     if (why != NULL) return why;
     if (h->status < 200) return interim_ended(f, h);
     f->phase = READING;
-    set_deadline(f, f->pool->server->between_bytes_ms);
+    set_deadline(f, f->pool->server.between_bytes_ms);
     struct response_head head = { .status = h->status, .fields = origin_head_fields(h) };
     f->handler->head(f->arg, &head, length);
     /* At an error curl stops sending, but a paused request would keep the fetch open beyond the response. */
@@ -363,7 +299,7 @@ static size_t on_content(char *at, size_t size, size_t n, void *channel)
     struct origin_fetch *f = ((struct channel *)channel)->fetch;
     if (f->doomed) return 0;
     if (f->paused) return CURL_WRITEFUNC_PAUSE; /* curl keeps these bytes and offers them again */
-    set_deadline(f, f->pool->server->between_bytes_ms);
+    set_deadline(f, f->pool->server.between_bytes_ms);
     f->handler->content(f->arg, (const uint8_t *)at, size * n);
     return size * n;
 }
@@ -423,7 +359,7 @@ static struct channel *channel_take(struct pool *p)
     ch = calloc(1, sizeof(*ch));
     if (ch == NULL) return NULL;
     ch->easy = curl_easy_init();
-    if (ch->easy != NULL && channel_set_up(ch, p->client, p->server)) return ch;
+    if (ch->easy != NULL && channel_set_up(ch, p->client, &p->server)) return ch;
     channel_free(ch);
     return NULL;
 }
@@ -477,8 +413,8 @@ static int fetch_start(struct origin_fetch *f)
     }
     f->channel = ch;
     f->phase = CONNECTING;
-    if (p->server->total_ms > 0) f->total_deadline_ms = now_of(f) + p->server->total_ms;
-    set_deadline(f, p->server->connect_ms);
+    if (p->server.total_ms > 0) f->total_deadline_ms = now_of(f) + p->server.total_ms;
+    set_deadline(f, p->server.connect_ms);
     TAILQ_REMOVE(&p->queue, f, in_pool);
     TAILQ_INSERT_TAIL(&p->active, f, in_pool);
     p->queue_count--;
@@ -636,21 +572,80 @@ static void turn(void *client)
 
 /* ---- requests */
 
-static struct pool *pool_of(struct origin_client *c, const struct origin_server *server)
+static void pool_free(struct pool *p)
 {
-    struct pool *p = c->pools;
-    while (p != NULL && p->server != server) p = p->next;
-    if (p != NULL) return p;
-    p = calloc(1, sizeof(*p));
+    struct origin_fetch *f;
+    while ((f = TAILQ_FIRST(&p->active)) != NULL) fetch_end(f, ORIGIN_CANCELLED, "closing down");
+    while ((f = TAILQ_FIRST(&p->queue)) != NULL) fetch_end(f, ORIGIN_CANCELLED, "closing down");
+    while (p->idle != NULL) {
+        struct channel *ch = p->idle;
+        p->idle = ch->next;
+        channel_free(ch);
+    }
+    origin_server_release(&p->server);
+    free(p);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* By what it says, not by its address: a configuration that was reloaded may say something else at the same address. */
+static bool same_server(const struct origin_server *a, const struct origin_server *b)
+{
+    return same_text(a->base_url, b->base_url) && same_text(a->unix_path, b->unix_path) &&
+           a->connect_ms == b->connect_ms && a->first_byte_ms == b->first_byte_ms &&
+           a->between_bytes_ms == b->between_bytes_ms && a->total_ms == b->total_ms && a->queue_ms == b->queue_ms &&
+           a->connections_max == b->connections_max;
+}
+
+static struct pool *pool_new(struct origin_client *c, const struct origin_server *server)
+{
+    struct pool *p = calloc(1, sizeof(*p));
     if (p == NULL) return NULL;
     p->client = c;
-    p->server = server;
+    p->server = *server;
+    p->server.authority = p->server.path_prefix = NULL; /* the request has them in its lines and its target */
+    p->server.base_url = strdup(server->base_url);
+    p->server.unix_path = server->unix_path != NULL ? strdup(server->unix_path) : NULL;
     p->active_max = server->connections_max;
     if (p->active_max == 0 || p->active_max > ORIGIN_CONNECTIONS_MAX) p->active_max = ORIGIN_CONNECTIONS_MAX;
     TAILQ_INIT(&p->active);
     TAILQ_INIT(&p->queue);
-    p->next = c->pools;
-    c->pools = p;
+    if (same_server(&p->server, server)) return p;
+    pool_free(p); /* out of memory */
+    return NULL;
+}
+
+/* Servers that nobody asks any more: after a reload, say. */
+static void drop_unused_pools(struct origin_client *c)
+{
+    struct pool **at = &c->pools;
+    while (*at != NULL) {
+        struct pool *p = *at;
+        bool unused = p->active_count + p->queue_count == 0 && loop_now_ms(c->loop) - p->used_ms > POOL_UNUSED_MS;
+        if (unused) {
+            *at = p->next;
+            pool_free(p);
+        } else {
+            at = &p->next;
+        }
+    }
+}
+
+static struct pool *pool_of(struct origin_client *c, const struct origin_server *server)
+{
+    struct pool *p = c->pools;
+    while (p != NULL && !same_server(&p->server, server)) p = p->next;
+    if (p == NULL) {
+        drop_unused_pools(c);
+        p = pool_new(c, server);
+        if (p == NULL) return NULL;
+        p->next = c->pools;
+        c->pools = p;
+    }
+    p->used_ms = loop_now_ms(c->loop);
     return p;
 }
 
@@ -727,7 +722,7 @@ struct origin_fetch *origin_fetch(struct origin_client *c, const struct origin_r
     f->pool = p;
     f->handler = handler;
     f->arg = arg;
-    int64_t now = loop_now_ms(c->loop), queue_ms = p->server->queue_ms, connect_ms = p->server->connect_ms;
+    int64_t now = loop_now_ms(c->loop), queue_ms = p->server.queue_ms, connect_ms = p->server.connect_ms;
     f->deadline_ms = now + queue_ms;
     loop_timer_set(c->loop, &f->timer, now + (queue_ms < connect_ms ? queue_ms : connect_ms));
     TAILQ_INSERT_TAIL(&p->queue, f, in_pool);
@@ -753,7 +748,7 @@ void origin_resume(struct origin_fetch *f)
 {
     if (!f->paused) return;
     f->paused = false;
-    if (f->phase != QUEUED) set_deadline(f, f->pool->server->between_bytes_ms);
+    if (f->phase != QUEUED) set_deadline(f, f->pool->server.between_bytes_ms);
     resume(f);
 }
 
@@ -761,7 +756,7 @@ void origin_resume_content(struct origin_fetch *f)
 {
     if (!f->awaits_content) return;
     f->awaits_content = false;
-    set_deadline(f, f->pool->server->first_byte_ms);
+    set_deadline(f, f->pool->server.first_byte_ms);
     resume(f);
 }
 
@@ -791,6 +786,14 @@ static bool multi_set_up(struct origin_client *c)
            curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK;
 }
 
+static void client_release(struct origin_client *c)
+{
+    if (c->multi != NULL) curl_multi_cleanup(c->multi); /* closes the kept connections, by close_socket */
+    origin_sockets_free(c->sockets);
+    curl_global_cleanup();
+    free(c);
+}
+
 struct origin_client *origin_curl_new(struct loop *loop, char *why, size_t cap)
 {
     struct origin_client *c = calloc(1, sizeof(*c));
@@ -803,29 +806,15 @@ struct origin_client *origin_curl_new(struct loop *loop, char *why, size_t cap)
     c->loop = loop;
     c->curl_due_ms = -1;
     TAILQ_INIT(&c->todo);
+    c->sockets = origin_sockets_new(loop, socket_ready, c);
     c->multi = curl_multi_init();
-    if (c->multi == NULL || !multi_set_up(c)) {
+    if (c->sockets == NULL || c->multi == NULL || !multi_set_up(c)) {
         snprintf(why, cap, "libcurl: no multi handle");
-        if (c->multi != NULL) curl_multi_cleanup(c->multi);
-        curl_global_cleanup();
-        free(c);
+        client_release(c);
         return NULL;
     }
     loop_add_hook(loop, (struct loop_hook){ .wait_ms = wait_ms, .turn = turn, .arg = c });
     return c;
-}
-
-static void pool_free(struct pool *p)
-{
-    struct origin_fetch *f;
-    while ((f = TAILQ_FIRST(&p->active)) != NULL) fetch_end(f, ORIGIN_CANCELLED, "closing down");
-    while ((f = TAILQ_FIRST(&p->queue)) != NULL) fetch_end(f, ORIGIN_CANCELLED, "closing down");
-    while (p->idle != NULL) {
-        struct channel *ch = p->idle;
-        p->idle = ch->next;
-        channel_free(ch);
-    }
-    free(p);
 }
 
 void origin_curl_free(struct origin_client *c)
@@ -838,9 +827,5 @@ void origin_curl_free(struct origin_client *c)
         c->pools = p->next;
         pool_free(p);
     }
-    curl_multi_cleanup(c->multi); /* closes the kept connections, by close_socket */
-    for (size_t fd = 0; fd < c->socket_cap; fd++) free(c->sockets[fd]);
-    free(c->sockets);
-    curl_global_cleanup();
-    free(c);
+    client_release(c);
 }

@@ -636,6 +636,30 @@ START_TEST(a_connection_closed_by_the_origin_is_not_used_again)
 }
 END_TEST
 
+/* After a reload other settings may stand where the old ones stood. */
+START_TEST(a_server_is_known_by_what_it_says)
+{
+    const struct raw_step says_1[] = { { HEAR, NULL, 0 },
+                                       { SAY, OK "Content-Length: 1\r\n\r\n1", 0 },
+                                       { END, NULL, 0 } };
+    const struct raw_step says_2[] = { { HEAR, NULL, 0 },
+                                       { SAY, OK "Content-Length: 1\r\n\r\n2", 0 },
+                                       { END, NULL, 0 } };
+    struct stage s;
+    struct heard first = { .status = 0 }, second = { .status = 0 };
+    stage_open(&s, says_1);
+    struct raw_origin *other = raw_origin_start(says_2, NULL);
+    get(&s, &first, "GET");
+    snprintf(s.url, sizeof(s.url), "http://127.0.0.1:%d", raw_origin_port(other));
+    get(&s, &second, "GET");
+    ck_assert_str_eq(first.content, "1");
+    ck_assert_str_eq(second.content, "2");
+    stage_close(&s);
+    raw_origin_stop(other);
+    raw_origin_free(other);
+}
+END_TEST
+
 START_TEST(nobody_listens)
 {
     static const struct raw_step nothing[] = { { END, NULL, 0 } };
@@ -1125,6 +1149,7 @@ static void add_tests(TCase *t)
     tcase_add_loop_test(t, an_unsafe_request_is_sent_once, 0, 3);
     tcase_add_loop_test(t, a_broken_connection_is_noticed, 0, COUNT(breaks));
     tcase_add_test(t, a_connection_closed_by_the_origin_is_not_used_again);
+    tcase_add_test(t, a_server_is_known_by_what_it_says);
     tcase_add_test(t, nobody_listens);
     tcase_add_test(t, a_unix_socket_is_an_origin);
     tcase_add_test(t, a_plain_origin_is_no_https_origin);
