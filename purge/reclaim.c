@@ -23,6 +23,7 @@ struct batch {
     pthread_cond_t changed;
     unsigned refs, under_way;
     size_t count;
+    struct leaving barrier;  /* a removal of nothing, to wait for what is queued before it */
     struct leaving overflow; /* the responses with too many tags */
     struct leaving at[RECLAIM_ROUND_MAX];
 };
@@ -47,6 +48,7 @@ static struct batch *batch_new(void)
     pthread_cond_init(&b->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     b->refs = 1;
+    b->barrier.batch = b;
     return b;
 }
 
@@ -303,6 +305,14 @@ static void remove_tagged(struct store *store, struct leaving *l, const uint64_t
         l, store_reclaim(store, tag, l->line.hard_seq, l->line.kind == LINE_PREFIX ? in_prefix : NULL, l, removed));
 }
 
+/* Most URLs have no response whose key says more than the URL: then there is nothing to look for by tag. */
+static void remove_url(struct store *store, struct leaving *l)
+{
+    begin_call(l);
+    settle_call(l, store_remove_key(store, &l->line.name[1], l->line.hard_seq, removed, l));
+    if (store_tag_count(store, l->line.name[0]) > 0) remove_tagged(store, l, &l->line.name[0]);
+}
+
 static void remove_line(struct store *store, struct leaving *l)
 {
     const uint64_t *name = l->line.name;
@@ -310,21 +320,11 @@ static void remove_line(struct store *store, struct leaving *l)
     switch (l->line.kind) {
     case LINE_ALL: remove_tagged(store, l, NULL); break;
     case LINE_PREFIX: remove_tagged(store, l, name[1] != 0 ? &name[1] : NULL); break;
-    case LINE_URL:
-        begin_call(l);
-        settle_call(l, store_remove_key(store, &name[1], l->line.hard_seq, removed, l));
-        break;
+    case LINE_URL: remove_url(store, l); break;
     case LINE_HOST:
     case LINE_TAG: remove_tagged(store, l, &name[0]); break;
     case LINE_KIND_COUNT: break;
     }
-}
-
-/* Those responses of a URL whose key says more; once the key is done, so that what was queued before it can be seen. */
-static void remove_url_tagged(struct store *store, struct leaving *l)
-{
-    if (l->line.kind != LINE_URL || l->line.hard_seq == 0 || l->within != NULL) return;
-    if (store_tag_count(store, l->line.name[0]) > 0) remove_tagged(store, l, &l->line.name[0]);
 }
 
 /* Any tag may stand behind TAG_OVERFLOW: what has too many tags goes up to the newest purge of a tag. */
@@ -349,27 +349,33 @@ static void set_within(struct batch *b)
     }
 }
 
+/* Removals by tag run in the background of the store, so first wait until what was queued before us is written. */
+static bool wait_written(struct purges *p, struct batch *b)
+{
+    const uint64_t no_key[2] = { 0 };
+    begin_call(&b->barrier);
+    settle_call(&b->barrier, store_remove_key(p->store, no_key, 0, removed, &b->barrier));
+    return wait_removed(p, b, 0);
+}
+
 /* False when closing. */
 static bool remove_batch(struct purges *p, struct batch *b)
 {
-    void (*const passes[])(struct store * store, struct leaving * l) = { remove_line, remove_url_tagged };
     if (p->store == NULL) return true;
+    if (!wait_written(p, b)) return false;
     set_within(b);
     set_overflow(b);
     remove_line(p->store, &b->overflow);
-    for (size_t pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < b->count; i++) {
-            if (!wait_removed(p, b, RECLAIM_AT_ONCE)) return false;
-            passes[pass](p->store, &b->at[i]);
-        }
-        if (!wait_removed(p, b, 0)) return false;
+    for (size_t i = 0; i < b->count; i++) {
+        if (!wait_removed(p, b, RECLAIM_AT_ONCE)) return false;
+        remove_line(p->store, &b->at[i]);
     }
-    return true;
+    return wait_removed(p, b, 0);
 }
 
 static bool removal_failed(const struct batch *b, const struct leaving *l)
 {
-    if (l->failed || (l->within != NULL && l->within->failed)) return true;
+    if (b->barrier.failed || l->failed || (l->within != NULL && l->within->failed)) return true;
     return l->line.kind == LINE_TAG && l->line.hard_seq > 0 && b->overflow.failed;
 }
 

@@ -565,9 +565,8 @@ START_TEST(numbers_lost_in_a_crash_are_not_used_again)
 {
     struct purges *p = purge_open(&fake, 0);
     struct ack lost;
-    fake_store("http://a/x", 0, purge_current_seq(p), NULL);
+    fake_store("http://a/x", 0, purge_fetch_begin(p), NULL); /* never ends: keeps purge's thread from the queue */
     PURGE(p, "tag:t");
-    ck_assert_uint_eq(purge_fetch_begin(p), purge_current_seq(p)); /* keeps the thread from the queue */
     fake.commits_at_once = false;
     begin(p, &(struct wish){ .names = { "tag:t" } }, &lost);
     uint64_t fetched_at = purge_current_seq(p);
