@@ -464,7 +464,7 @@ uint64_t store_load_purges(struct store *s, bool (*each)(void *arg, const struct
     store_slot_leave(slot);
     if (go_on && (damaged || rc != MDB_NOTFOUND)) {
         /* A purge that cannot be read might have been any: everything fetched before now is purged. */
-        struct store_purge_line all = { .kind = 'a', .seq = ++seq, .time_s = 0 };
+        struct store_purge_line all = { .kind = 'a', .seq = ++seq, .name = VIEW("") };
         (void)each(arg, &all);
     }
     return seq;

@@ -583,12 +583,13 @@ static uint64_t next_random(uint64_t *state)
     return *state ^= *state << 17;
 }
 
-/* Log-uniform between 200 bytes and `most`. */
+/* Between 200 bytes and `most`, about as many of each order of magnitude. */
 static size_t random_length(uint64_t *state, size_t most)
 {
     size_t len = 200;
     while (len < most / 2 && next_random(state) % 100 < 70) len *= 2;
-    return len + next_random(state) % len;
+    len += next_random(state) % len;
+    return len < most ? len : most;
 }
 
 static void note_failure(void *arg, int result)
@@ -596,13 +597,13 @@ static void note_failure(void *arg, int result)
     if (result != 0) atomic_fetch_add((atomic_int *)arg, 1);
 }
 
+static uint64_t tag_row[2003]; /* any three neighbours are a response's tags */
+
 static int put_random(struct store *s, uint64_t *state, char *bytes, size_t most, atomic_int *failures)
 {
     size_t len = random_length(state, most);
     uint64_t n = next_random(state) % 2000;
-    static uint64_t tags[2000][3];
-    memcpy(tags[n], (uint64_t[]){ n % 10, 100 + n % 7, 1000 + n }, sizeof(tags[n]));
-    struct store_put put = { .id = id_of(n), .record = bytes, .record_len = 300, .tags = tags[n], .tag_count = 3 };
+    struct store_put put = { .id = id_of(n), .record = bytes, .record_len = 300, .tags = tag_row + n, .tag_count = 3 };
     if (len <= STORE_INLINE_MAX) {
         put.record_len = len;
     } else {
@@ -622,9 +623,10 @@ START_TEST(the_size_is_never_exceeded)
     struct place p = place_new(churn_sizes[_i]);
     char *bytes = malloc(MIB);
     fill(bytes, MIB, 1);
+    for (uint64_t i = 0; i < 2003; i++) tag_row[i] = i;
     ck_assert_int_eq(place_open(&p), STORE_OPENED);
     for (int n = 0; n < 3000; n++) {
-        ck_assert_int_eq(put_random(p.store, &random, bytes, p.size / 16, &failures), 0);
+        ck_assert_int_eq(put_random(p.store, &random, bytes, p.size / 32, &failures), 0);
         if (n % 20 != 0) continue;
         flush(p.store);
         ck_assert_uint_le(place_bytes(&p), p.size);
