@@ -9,6 +9,7 @@ enum {
     UNSHARED_SLOTS = 1 << 14, /* a newcomer takes the place of whoever had its slot */
     WHOLE_LIMIT_MAX = 8 << 20,
     WHOLE_LIMIT_SHARE = 16, /* of the memory budget */
+    STORE_SHARE = 4,        /* a content may take 1/4 of the store at most */
     COLD_NS = 500 * 1000,   /* a look-up that took longer has waited for the disk */
     WARM_LOOKUPS = 64,      /* quick look-ups in a row before the store counts as warm */
 };
@@ -17,7 +18,7 @@ struct cache {
     struct memory *memory;
     struct store *store;
     struct flight_table *flights;
-    int64_t whole_limit_bytes;
+    int64_t whole_limit_bytes, content_limit_bytes;
     pthread_mutex_t vary_lock;                 /* one writer at a time for the lists of variants */
     _Atomic int quick_lookups;                 /* in a row, up to WARM_LOOKUPS */
     _Atomic uint64_t unshared[UNSHARED_SLOTS]; /* upper half: of the key's hash; lower half: until when (UTC seconds) */
@@ -38,6 +39,12 @@ struct cache *cache_new(const struct cache_settings *settings)
     c->store = settings->store;
     int64_t share = (int64_t)(settings->memory_bytes / WHOLE_LIMIT_SHARE);
     c->whole_limit_bytes = share < WHOLE_LIMIT_MAX ? share : WHOLE_LIMIT_MAX;
+    c->content_limit_bytes = c->whole_limit_bytes;
+    if (c->store != NULL) {
+        struct store_stats stats;
+        store_stats(c->store, &stats);
+        c->content_limit_bytes = (int64_t)(stats.size_bytes / STORE_SHARE);
+    }
     pthread_mutex_init(&c->vary_lock, NULL);
     return c;
 }
@@ -68,6 +75,11 @@ struct flight_table *cache_flights(struct cache *c)
 int64_t cache_whole_limit_bytes(const struct cache *c)
 {
     return c->whole_limit_bytes;
+}
+
+int64_t cache_content_limit_bytes(const struct cache *c)
+{
+    return c->content_limit_bytes;
 }
 
 /* ---- finding */

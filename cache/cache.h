@@ -23,6 +23,9 @@ struct flight_table *cache_flights(struct cache *c);
 /** Content up to this lies in memory in one piece; larger content streams through a window. */
 int64_t cache_whole_limit_bytes(const struct cache *c);
 
+/** The largest content that the tiers take, so that one response never drives everything else out. */
+int64_t cache_content_limit_bytes(const struct cache *c);
+
 /* ---- finding */
 
 enum cache_answer {

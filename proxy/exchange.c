@@ -382,6 +382,16 @@ static void go_to_origin(struct exchange *x)
         fly_alone(x, !pass && !unshared);
 }
 
+/* A stored part answers only a request for bytes inside it (RFC 9111 §3.3). */
+static bool covers(const struct exchange *x, const struct object *o)
+{
+    struct field room[RECORD_FIELDS_MAX];
+    const struct stored_head *s = &object_head(o)->stored;
+    if ((s->flags & STORED_PARTIAL) == 0) return true;
+    return precondition_part_covers(x->request, s, record_section(object_record(o), room), o->content_length,
+                                    exchange_now_s(x));
+}
+
 static void decide(struct exchange *x)
 {
     static const enum found found_of[] = {
@@ -391,7 +401,7 @@ static void decide(struct exchange *x)
     if (x->found == CACHE_FOUND) {
         if (survives_purges(x, x->q.object, &in.soft_age_s)) {
             in.stored = &object_head(x->q.object)->stored;
-            in.range_satisfied = (in.stored->flags & STORED_PARTIAL) == 0;
+            in.range_satisfied = covers(x, x->q.object);
         } else {
             in.found = FOUND_PURGED;
             cache_remove(cache_of(x), x->q.object);
@@ -510,10 +520,23 @@ static bool broke_already(struct exchange *x, struct body *body)
     return true;
 }
 
+/* Too large to be fetched whole for the sake of a part: ask for the part (design: range.fetch_whole_limit). */
+static bool asks_for_part_of_large(const struct exchange *x, const struct fetch_response *r)
+{
+    return r->status == 200 && fetch_answers_conditions(x->fetch) && x->request->method == METHOD_GET &&
+           r->content_length > x->route->policy.range_fetch_whole_limit_bytes &&
+           field_first(x->request->fields, FIELD_RANGE) != NULL;
+}
+
 static void after_own_response(struct exchange *x)
 {
     const struct fetch_response *r = fetch_response(x->fetch);
     x->outcome.fwd_status = r->status;
+    if (asks_for_part_of_large(x, r)) {
+        leave_flight(x);
+        fly_alone(x, false);
+        return;
+    }
     if (is_server_error(r->status) && stale_may_stand_in(x, r->status)) {
         serve_stale(x, r->status, "stale-if-error");
         return;
@@ -550,7 +573,7 @@ static void after_shared_response(struct exchange *x)
         struct reuse_inputs in = { .found = FOUND_RESPONSE,
                                    .stored = &object_head(o)->stored,
                                    .key_hash = x->q.key.hash[0],
-                                   .range_satisfied = true };
+                                   .range_satisfied = (object_head(o)->stored.flags & STORED_PARTIAL) == 0 };
         struct reuse_decision d = reuse_decide(x->request, &in, &x->route->policy, exchange_now_s(x));
         bool usable = x->flight->stored && (d.verdict == REUSE_FRESH || d.verdict == REUSE_STALE) && is_for_me(x, o);
         if (!usable) {

@@ -15,8 +15,10 @@ struct source {
     struct field_section fields; /* the fields as received */
     struct body *body;           /* NULL: content is in one piece */
     const char *content;
-    int64_t length; /* -1: not known */
-    int64_t age_s;  /* -1: no Age */
+    int64_t length;         /* of the representation; -1: not known */
+    int64_t base;           /* where the content begins in it: above 0 only for a stored part */
+    int64_t content_length; /* of what there is; -1: not known */
+    int64_t age_s;          /* -1: no Age */
 };
 
 /* ---- content */
@@ -121,8 +123,8 @@ static char *part_text(size_t i, const char *boundary, const char *type, const s
 }
 
 /* RFC 9110 §14.6. @return the whole length, or -1: no memory */
-static int64_t plan_parts(struct exchange *x, const struct range_set *set, const char *boundary, const char *type,
-                          int64_t length)
+static int64_t plan_parts(struct exchange *x, const struct source *s, const struct range_set *set, const char *boundary,
+                          const char *type)
 {
     int64_t sum = 0;
     x->parts = calloc(set->count + 1, sizeof *x->parts);
@@ -130,11 +132,11 @@ static int64_t plan_parts(struct exchange *x, const struct range_set *set, const
     for (size_t i = 0; i <= set->count; i++) {
         struct answer_part *p = &x->parts[i];
         const struct byte_range *r = i < set->count ? &set->parts[i] : NULL;
-        p->text = part_text(i, boundary, type, r, length, &p->text_len);
+        p->text = part_text(i, boundary, type, r, s->length, &p->text_len);
         if (p->text == NULL) return -1;
         x->part_count = i + 1;
-        p->first = r != NULL ? r->first : 0;
-        p->last = r != NULL ? r->last : -1;
+        p->first = r != NULL ? r->first - s->base : 0;
+        p->last = r != NULL ? r->last - s->base : -1;
         sum += (int64_t)p->text_len + (p->last - p->first + 1);
     }
     return sum;
@@ -159,7 +161,7 @@ static void send_reply(struct exchange *x, struct front_reply *reply, struct rep
 
 static void whole_content(struct exchange *x, const struct source *s, struct front_reply *reply)
 {
-    reply->content_length = s->length;
+    reply->content_length = s->content_length;
     if (s->content != NULL) {
         reply->content = s->content;
         if (x->object != NULL) {
@@ -185,10 +187,10 @@ static void part_content(struct exchange *x, const struct source *s, const struc
     reply_add(head, "Content-Range", head->range);
     reply->content_length = r->last - r->first + 1;
     if (s->content != NULL) {
-        reply->content = s->content + r->first;
+        reply->content = s->content + (r->first - s->base);
     } else {
-        x->reader.offset = r->first;
-        x->reader.end = r->last + 1;
+        x->reader.offset = r->first - s->base;
+        x->reader.end = r->last - s->base + 1;
     }
 }
 
@@ -214,7 +216,7 @@ static bool parts_content(struct exchange *x, const struct source *s, const stru
     drop_content_type(head, &type);
     snprintf(head->range, sizeof head->range, "multipart/byteranges; boundary=%s", boundary);
     reply_add(head, "Content-Type", head->range);
-    reply->content_length = plan_parts(x, set, boundary, type, s->length);
+    reply->content_length = plan_parts(x, s, set, boundary, type);
     reply->read = read_parts;
     reply->arg = x;
     return reply->content_length >= 0;
@@ -303,7 +305,7 @@ static void fill_from_body(struct source *s, struct body *body)
     struct view whole = body_whole(body);
     s->body = body;
     s->content = whole.at;
-    s->length = body_length(body);
+    s->length = s->content_length = body_length(body);
 }
 
 void answer_from_object(struct exchange *x, struct object *o)
@@ -312,9 +314,13 @@ void answer_from_object(struct exchange *x, struct object *o)
                         .record = object_record(o),
                         .content = o->content,
                         .length = o->content_length,
+                        .content_length = o->content_length,
                         .age_s = x->decision.age_s };
-    if (o->content == NULL) {
-        fill_from_body(&s, o->body);
+    const struct stored_head *head = &object_head(o)->stored;
+    if (o->content == NULL) fill_from_body(&s, o->body);
+    if ((head->flags & STORED_PARTIAL) != 0) {
+        s.base = head->content_first;
+        s.length = head->content_length;
     }
     if (x->object == NULL) x->object = object_ref(o);
     answer(x, &s, x->conditional);

@@ -389,16 +389,33 @@ static bool begin_filling(struct fetch *f)
 /* Others may use it only if a request that came now would be answered with it. */
 static bool is_usable_now(const struct fetch *f)
 {
-    struct reuse_inputs in = {
-        .found = FOUND_RESPONSE, .stored = &f->response.head, .key_hash = f->key.hash[0], .range_satisfied = true
-    };
+    struct reuse_inputs in = { .found = FOUND_RESPONSE,
+                               .stored = &f->response.head,
+                               .key_hash = f->key.hash[0],
+                               .range_satisfied = (f->response.head.flags & STORED_PARTIAL) == 0 };
     struct reuse_decision d = reuse_decide(&f->request, &in, &f->route->policy, f->times.response_time_s);
     return d.verdict == REUSE_FRESH || d.verdict == REUSE_STALE;
 }
 
 static int64_t content_limit(const struct fetch *f)
 {
-    return f->route->policy.content_limit_bytes;
+    int64_t held = cache_content_limit_bytes(f->worker->weir->cache), allowed = f->route->policy.content_limit_bytes;
+    return held < allowed ? held : allowed;
+}
+
+/* A part is stored when it says of what length it is a part, and when no more than it is stored already. */
+static bool is_unusable_part(const struct fetch *f)
+{
+    if ((f->response.head.flags & STORED_PARTIAL) == 0) return false;
+    bool whole_is_stored = f->stored != NULL && (object_head(f->stored)->stored.flags & STORED_PARTIAL) == 0;
+    return f->response.head.content_length < 0 || whole_is_stored;
+}
+
+/* The exchange will ask for the part instead, so that nothing is gained by fetching the whole. */
+static bool is_large_for_a_part(const struct fetch *f, int64_t content_length)
+{
+    return content_length > f->route->policy.range_fetch_whole_limit_bytes && f->drop_conditions &&
+           f->listener != NULL && field_first(f->request.fields, FIELD_RANGE) != NULL;
 }
 
 static void decide_storing(struct fetch *f, const struct response_head *head, int64_t content_length)
@@ -407,7 +424,12 @@ static void decide_storing(struct fetch *f, const struct response_head *head, in
     struct response_head dated = { head->status, f->response.fields };
     stored_head_of(&f->request, &dated, p, &f->times, &f->response.head);
     f->response.storable = storable_decide(&f->request, &dated, p, &f->response.head, content_length);
-    f->storing = f->may_store && f->key.text.len > 0 && f->response.storable.verdict == STORABLE_YES;
+    if (content_length > content_limit(f)) {
+        f->response.storable.verdict = STORABLE_NO;
+        f->response.storable.reason = NOT_STORED_TOO_LARGE;
+    }
+    f->storing = f->may_store && f->key.text.len > 0 && f->response.storable.verdict == STORABLE_YES &&
+                 !is_unusable_part(f) && !is_large_for_a_part(f, content_length);
 }
 
 static bool begin_body(struct fetch *f, int64_t content_length)

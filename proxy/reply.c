@@ -30,6 +30,7 @@ void reply_from_record(struct reply_head *h, const void *record, const struct po
     h->date = NULL;
     h->has_lists = false;
     while (record_line_next(&w, &stored)) {
+        if (stored.id == FIELD_CONTENT_RANGE) continue; /* of a stored part; each answer has its own */
         struct field line = { .id = stored.id, .name = stored.name, .value = stored.value };
         take_line(h, no_connection, &line, p, not_modified);
     }
