@@ -65,8 +65,8 @@ struct front_reply {
     bool no_content_length; /* HEAD or 304 whose true length is not known: none is sent */
     bool close;             /* close the connection afterwards */
     /* The content, in memory: */
-    const void *content; /* stays until release */
-    void (*release)(void *arg);
+    const void *content;        /* stays until release */
+    void (*release)(void *arg); /* may be NULL */
     /* or, when content is NULL and there is content to send, by reading; content pulled in the front end's thread: */
     ssize_t (*read)(void *arg, uint8_t *to,
                     size_t cap); /* bytes; 0: complete; -EAGAIN: parked until front_wake; else broken */
@@ -74,7 +74,11 @@ struct front_reply {
 };
 
 /** Answer. For HEAD, 304, 204 and 1xx rules the front end takes care: content is never sent, its length may be. Everything
- *  but content is copied. @return 0; -EINVAL: a field the wire cannot carry (nothing sent: reply again), -E2BIG: head too large */
+ *  but content is copied. From here on reply->release will be called, once and before end, in either form of content.
+ *  Amid an upload the answer waits for the end of the content, of which at most 64 KiB more are read; then the connection
+ *  breaks. Answering in begin closes the connection of an upload that is longer, chunked, or waits for 100 (Continue).
+ *  @return 0; -EINVAL: a field the wire cannot carry or a status below 200; -E2BIG: head too large; -ENOMEM. After these
+ *          nothing was sent and release is still the caller's: reply again, with less */
 MUST_USE int front_reply(struct front_stream *s, const struct front_reply *reply);
 /** An interim response (103, ...) to an HTTP/1.1 client; dropped for others. */
 void front_interim(struct front_stream *s, int status, const struct front_field *fields, size_t count);

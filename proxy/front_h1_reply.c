@@ -1,0 +1,267 @@
+#include "proxy/front_h1.h"
+
+#include "headers/http_date.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+/* ---- refusals: what the front end answers itself */
+
+#define PROBLEM(status, title, detail)                                                                                 \
+    {                                                                                                                  \
+        status,                                                                                                        \
+            "{\"type\":\"about:blank\",\"title\":\"" title "\",\"status\":" #status ",\"detail\":\"" detail "\"}\n"    \
+    }
+
+static const struct refusal {
+    int status;
+    const char *body;
+} refusals[] = {
+    PROBLEM(400, "Bad Request", "The request is not well-formed HTTP/1.1."),
+    PROBLEM(408, "Request Timeout", "The request did not arrive in time."),
+    PROBLEM(413, "Content Too Large", "The request content is too large."),
+    PROBLEM(414, "URI Too Long", "The request target is too long."),
+    PROBLEM(421, "Misdirected Request", "An https resource was asked for over an unsecured connection."),
+    PROBLEM(431, "Request Header Fields Too Large", "The request head is too large."),
+    PROBLEM(501, "Not Implemented", "The method or transfer coding is not implemented."),
+    PROBLEM(505, "HTTP Version Not Supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here."),
+};
+
+static const struct refusal *refusal_of(int status)
+{
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (refusals[i].status == status) return &refusals[i];
+    }
+    return &refusals[0];
+}
+
+/* MHD wants content that it may free, so takes no const; persistent content it leaves alone. */
+static void *unconst(const void *p)
+{
+    union {
+        const void *from;
+        void *to;
+    } u = { p };
+    return u.to;
+}
+
+enum MHD_Result front_refuse(struct conn *c, int status)
+{
+    struct front *f = c->front;
+    const struct refusal *r = refusal_of(status);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(r->body), unconst(r->body), MHD_RESPMEM_PERSISTENT);
+    if (response == NULL) return MHD_NO;
+    /* Connection first: added later it would make MHD send a second Date. */
+    enum MHD_Result rc = MHD_add_response_header(response, "Connection", "close");
+    if (rc == MHD_YES) rc = MHD_add_response_header(response, "Content-Type", "application/problem+json");
+    if (rc == MHD_YES) rc = MHD_queue_response(c->mhd, (unsigned)r->status, response);
+    MHD_destroy_response(response);
+    c->refused_by_us = true;
+    struct front_peer peer = front_peer_of(c);
+    f->handler.refused(f->owner, r->status, &peer);
+    return rc;
+}
+
+void front_send_timeout(struct conn *c)
+{
+    char head[512], date[HTTP_DATE_LEN + 1];
+    const char *body = refusal_of(408)->body;
+    http_date_format((int64_t)time(NULL), date);
+    int n = snprintf(head, sizeof(head),
+                     "HTTP/1.1 408 Request Timeout\r\nDate: %s\r\nConnection: close\r\n"
+                     "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n%s",
+                     date, strlen(body), body);
+    (void)send(c->fd, head, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); /* best effort: the connection ends anyway */
+    struct front_peer peer = front_peer_of(c);
+    c->front->handler.refused(c->front->owner, 408, &peer);
+}
+
+/* ---- content by reading */
+
+static ssize_t reader(void *cls, uint64_t position, char *to, size_t cap)
+{
+    struct front_stream *s = cls;
+    if (s->conn->gone || s->conn->front->stopping) return MHD_CONTENT_READER_END_WITH_ERROR;
+    s->woken = false;
+    s->in_read = true;
+    ssize_t n = s->read(s->reply_arg, (uint8_t *)to, cap);
+    s->in_read = false;
+    if (n > 0) {
+        assert((size_t)n <= cap);
+        s->body_bytes += (uint64_t)n;
+        return n;
+    }
+    if (n == -EAGAIN) { /* MHD asks again at once unless it is suspended */
+        front_park(s, PARKED_FOR_READ);
+        if (s->woken) front_unpark(s);
+        return 0;
+    }
+    /* The end, before the promised length: the client must not take what it has for the whole. */
+    bool short_of_length = s->read_length >= 0 && position != (uint64_t)s->read_length;
+    return n == 0 && !short_of_length ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* Stands in where there is a length but no content: HEAD and 304. MHD does not call it. */
+static ssize_t no_reader(void *cls, uint64_t position, char *to, size_t cap)
+{
+    (void)cls, (void)position, (void)to, (void)cap;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* ---- replies */
+
+static bool has_no_content(const struct front_stream *s, int status)
+{
+    return s->head.method == METHOD_HEAD || status == 304 || status == 204;
+}
+
+/* HEAD and 304 say the length that content would have (RFC 9110 §8.6), and have none. Never by unknown size: MHD would
+ * send a last chunk after the head, which the client reads as the begin of the next response. Without a length there is
+ * only MHD's HTTP/1.0 mode, which closes. */
+static struct MHD_Response *make_without_content(const struct front_reply *r)
+{
+    bool unknown = (r->no_content_length || r->content_length < 0) && r->status != 204;
+    uint64_t length = unknown ? MHD_SIZE_UNKNOWN : r->status == 204 ? 0 : (uint64_t)r->content_length;
+    struct MHD_Response *response = MHD_create_response_from_callback(length, 1, no_reader, NULL, NULL);
+    if (response != NULL && unknown) {
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    }
+    return response;
+}
+
+/* Chunked content is read straight into MHD's write buffer, so its response needs no block of its own. */
+static struct MHD_Response *make_by_reading(struct front_stream *s, const struct front_reply *r)
+{
+    bool chunked = r->content_length < 0 && s->head.http_minor == 1;
+    uint64_t length = r->content_length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)r->content_length;
+    size_t block = chunked ? 1 : READ_BLOCK_BYTES;
+    if (!chunked && length < block && length > 0) block = (size_t)length;
+    s->read = r->read;
+    s->reply_arg = r->arg;
+    s->read_length = r->content_length;
+    s->body_sent_by_reader = true;
+    return MHD_create_response_from_callback(length, block, reader, s, NULL);
+}
+
+static struct MHD_Response *make_response(struct front_stream *s, const struct front_reply *r)
+{
+    s->body_bytes = 0;
+    s->body_sent_by_reader = false;
+    if (has_no_content(s, r->status)) return make_without_content(r);
+    if (r->content == NULL && r->content_length != 0) return make_by_reading(s, r);
+    assert(r->content_length >= 0);
+    s->body_bytes = (uint64_t)r->content_length;
+    return MHD_create_response_from_buffer((size_t)r->content_length, unconst(r->content), MHD_RESPMEM_PERSISTENT);
+}
+
+/* MHD refuses an empty value; one blank means the same (RFC 9110 §5.5). */
+static bool add_field(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value[0] != '\0' ? value : " ") == MHD_YES;
+}
+
+static bool add_fields(struct MHD_Response *response, const struct front_reply *r, bool close)
+{
+    /* Connection first: added later it would make MHD send a second Date. */
+    if (close && !add_field(response, "Connection", "close")) return false;
+    if (r->date != NULL && !add_field(response, "Date", r->date)) return false;
+    for (size_t i = 0; i < r->field_count; i++) {
+        if (!add_field(response, r->fields[i].name, r->fields[i].value)) return false;
+    }
+    return true;
+}
+
+static size_t head_bytes(const struct front_reply *r)
+{
+    enum { STATUS_LINE_AND_OWN_FIELDS = 256, COLON_BLANK_CRLF = 4 };
+    size_t n = STATUS_LINE_AND_OWN_FIELDS;
+    for (size_t i = 0; i < r->field_count; i++) {
+        n += strlen(r->fields[i].name) + strlen(r->fields[i].value) + COLON_BLANK_CRLF;
+    }
+    return n;
+}
+
+/* Chunked uploads are always the last on their connection: MHD takes chunk lines that end in LF, which nobody can see. */
+static bool closes_after(const struct front_stream *s, const struct front_reply *r)
+{
+    return r->close || s->conn->front->draining || (s->request.has_content && s->request.content_length < 0);
+}
+
+int front_reply(struct front_stream *s, const struct front_reply *r)
+{
+    assert(!s->replied);
+    if (r->status < 200 || r->status > 999) return -EINVAL;
+    size_t head = head_bytes(r);
+    if (head > FRONT_REPLY_HEAD_MAX || head + s->pool_used > POOL_BYTES) return -E2BIG;
+    struct MHD_Response *response = make_response(s, r);
+    if (response == NULL) return -ENOMEM;
+    if (!add_fields(response, r, closes_after(s, r))) {
+        MHD_destroy_response(response);
+        return -EINVAL;
+    }
+    s->release = r->release;
+    s->reply_arg = r->arg;
+    s->response = response;
+    s->status = r->status;
+    s->replied = true;
+    front_unpark(s);
+    return 0;
+}
+
+enum MHD_Result front_queue(struct front_stream *s)
+{
+    enum MHD_Result rc = MHD_queue_response(s->conn->mhd, (unsigned)s->status, s->response);
+    MHD_destroy_response(s->response);
+    s->response = NULL;
+    s->queued = true;
+    return rc;
+}
+
+void front_reply_release(struct front_stream *s)
+{
+    if (s->response != NULL) MHD_destroy_response(s->response);
+    s->response = NULL;
+    if (s->release != NULL) s->release(s->reply_arg);
+    s->release = NULL;
+}
+
+/* ---- interim responses */
+
+static bool append(char *to, size_t *len, const char *text)
+{
+    size_t n = strlen(text);
+    if (n > INTERIM_BYTES_MAX - *len) return false;
+    memcpy(to + *len, text, n);
+    *len += n;
+    return true;
+}
+
+static bool interim_format(char *to, size_t *len, int status, const struct front_field *fields, size_t count)
+{
+    char line[64];
+    snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", status, status == 103 ? "Early Hints" : "Interim");
+    bool fits = append(to, len, line);
+    for (size_t i = 0; i < count && fits; i++) {
+        struct view name = view_of_str(fields[i].name), value = view_of_str(fields[i].value);
+        if (!field_name_is_valid(name) || !field_value_is_valid(value)) return false;
+        fits =
+            append(to, len, name.at) && append(to, len, ": ") && append(to, len, value.at) && append(to, len, "\r\n");
+    }
+    return fits && append(to, len, "\r\n");
+}
+
+/* MHD takes 103 for a final response, so it goes out beside MHD, which has nothing of its own to send before it is given
+ * the reply. An interim response that the socket has no room for is dropped; half of one would be the end. */
+void front_interim(struct front_stream *s, int status, const struct front_field *fields, size_t count)
+{
+    char text[INTERIM_BYTES_MAX];
+    size_t len = 0;
+    bool uploading = s->request.has_content && !s->content_over && !s->first_call; /* a 100 may be half sent */
+    if (s->head.http_minor == 0 || s->queued || uploading || s->conn->gone) return;
+    if (status < 102 || status > 199 || !interim_format(text, &len, status, fields, count)) return;
+    ssize_t n = send(s->conn->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0 && (size_t)n < len) front_conn_break(s->conn);
+}
