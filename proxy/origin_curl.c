@@ -345,6 +345,7 @@ static bool channel_set_up(struct channel *ch, struct origin_client *c, const st
     SET(CURLOPT_WRITEDATA, ch);
     if (server->unix_path != NULL) SET(CURLOPT_UNIX_SOCKET_PATH, server->unix_path);
     if (ca_file != NULL) SET(CURLOPT_CAINFO, ca_file);
+    SET(CURLOPT_CAPATH, NULL); /* with one curl reads all certificates anew for every connection: 20 ms of the loop */
 #undef SET
     return rc == CURLE_OK;
 }
