@@ -560,15 +560,17 @@ START_TEST(what_the_store_cannot_log_is_an_error_and_in_force)
 }
 END_TEST
 
+enum { LOST_PURGES = 20 };
+
 /* A number that was taken and then lost with kill -9 may stand with a stored response: the next purge still reaches it. */
 START_TEST(numbers_lost_in_a_crash_are_not_used_again)
 {
     struct purges *p = purge_open(&fake, 0);
-    struct ack lost;
+    struct ack lost[LOST_PURGES];
     fake_store("http://a/x", 0, purge_fetch_begin(p), NULL); /* never ends: keeps purge's thread from the queue */
     PURGE(p, "tag:t");
     fake.commits_at_once = false;
-    begin(p, &(struct wish){ .names = { "tag:t" } }, &lost);
+    for (int i = 0; i < LOST_PURGES; i++) begin(p, &(struct wish){ .names = { "tag:t" } }, &lost[i]);
     uint64_t fetched_at = purge_current_seq(p);
     fake_crash();
     purge_close(p);
@@ -748,6 +750,37 @@ START_TEST(a_line_stays_for_a_fetch_from_before_it)
     fake_wait_lines(0);
     ck_assert_uint_eq(fake.record_count, 0);
     purge_close(p);
+}
+END_TEST
+
+struct late_lookup {
+    struct purges *p;
+    uint64_t hold;
+    atomic_bool began;
+};
+
+static void sweep_as_a_lookup_begins(void *arg, uint64_t below_seq)
+{
+    struct late_lookup *l = arg;
+    (void)below_seq;
+    if (atomic_load(&l->began)) return;
+    l->hold = purge_fetch_begin(l->p);
+    atomic_store(&l->began, true);
+}
+
+/* It may have read the record just before it was removed, and not yet have asked about it. */
+START_TEST(a_line_stays_for_a_lookup_during_its_removal)
+{
+    struct late_lookup l = { .p = purge_open(&fake, 0) };
+    purge_set_pause_ms(l.p, 0);
+    purge_set_sweeper(l.p, sweep_as_a_lookup_begins, &l);
+    PURGE(l.p, "url:http://a/x");
+    while (!atomic_load(&l.began)) sched_yield();
+    for (int i = 0; i < 1000; i++) sched_yield();
+    ck_assert(check(l.p, "http://a/x", NULL, 0).hard);
+    ck_assert(purge_fetch_end(l.p, l.hold));
+    fake_wait_lines(0);
+    purge_close(l.p);
 }
 END_TEST
 
@@ -1068,6 +1101,7 @@ int main(void)
     tcase_add_loop_test(t, space_is_reclaimed_and_the_line_forgotten, 0, ROWS(reclaims));
     tcase_add_loop_test(t, reclaiming_goes_on_after_a_restart, 0, ROWS(reclaims));
     tcase_add_test(t, a_line_stays_for_a_fetch_from_before_it);
+    tcase_add_test(t, a_line_stays_for_a_lookup_during_its_removal);
     tcase_add_test(t, a_soft_line_stays_until_the_responses_are_gone);
     tcase_add_test(t, a_failing_store_keeps_its_lines);
     tcase_add_loop_test(t, at_the_limit_the_older_half_is_folded, 0, 2);
