@@ -1,0 +1,91 @@
+/* fetch_internal: what the files of the fetch share: fetch.c (life, sending, what the origin says), fetch_copy.c (its copies
+ * of heads), fetch_keep.c (what of a response is kept, and who hears of it), fetch_update.c (304, HEAD and 206 against what
+ * is stored), fetch_invalidate.c (RFC 9111 §4.4).                                                                       */
+#ifndef WEIR_PROXY_FETCH_INTERNAL_H
+#define WEIR_PROXY_FETCH_INTERNAL_H
+
+#include "cache/reuse.h"
+#include "cache/validation.h"
+#include "headers/range.h"
+#include "proxy/fetch.h"
+#include "purge/tag.h"
+
+struct fetch {
+    unsigned refs;
+    struct worker *worker;
+    struct site *site;
+    const struct route *route;
+    struct flight *flight;
+    struct request_head request; /* in arena */
+    struct key key;              /* in arena; text empty: none */
+    char *arena;
+    const char *client_ip; /* in arena */
+    bool may_store, shared, drop_conditions, in_background;
+    struct object *stored; /* being validated (or confirmed by a HEAD) */
+    struct object *vary;
+    bool validating; /* the request carries the stored validators */
+    bool completing; /* the request asks for what a stored part lacks */
+    struct byte_range missing;
+    bool anew; /* what came does not fit what is stored: fetch again, plainly, when this has ended */
+    struct upload *upload;
+    struct fetch_listener *listener;
+    struct origin_fetch *transfer; /* NULL: not under way */
+    int64_t begun_us;
+    struct response_times times;
+    struct fetch_response response;
+    bool has_response;
+    char *response_arena;
+    struct object *filling; /* what others already read */
+    bool storing;
+    struct variant variant; /* in variant_text */
+    char *variant_text;
+    bool publish_waits; /* for an invalidation to be durable */
+    bool ended;
+    struct purge_result purge_result;
+    struct loop_task resume_task, purge_task;
+};
+
+int64_t fetch_now_s(const struct fetch *f);
+struct flight_table *fetch_flights(const struct fetch *f);
+/** Nothing was kept, so it does not matter whether purges gave up on this fetch. */
+void fetch_end_in_purges(struct weir *w, const struct flight *flight);
+
+/* ---- fetch_copy.c: one allocation each, names and values NUL-terminated */
+MUST_USE bool fetch_copy_request(struct fetch *f, const struct fetch_settings *s);
+/** The origin's head, with a Date of ours when it has none (RFC 9110 §6.6.1). */
+MUST_USE bool fetch_copy_response(struct fetch *f, const struct response_head *head);
+
+/* ---- fetch_keep.c */
+/** Whether f->response is stored; sets f->storing. */
+void fetch_decide_storing(struct fetch *f, const struct response_head *head, int64_t content_length);
+MUST_USE bool fetch_begin_body(struct fetch *f, int64_t content_length);
+int64_t fetch_content_limit(const struct fetch *f);
+/** The flight's waiters hear of the response and go on. */
+void fetch_publish(struct fetch *f);
+/** The transfer is over and its response, if there was one, is published: keep it, or let the flight go. */
+void fetch_conclude(struct fetch *f);
+/** Keep o, and let nobody join the flight once it can be found. */
+void fetch_admit(struct fetch *f, struct object *o);
+void fetch_land_with_nothing(struct fetch *f);
+void fetch_fail(struct fetch *f, int status, const char *detail);
+void fetch_stop_storing(struct fetch *f);
+
+/* ---- fetch_update.c */
+/** A 304 came for what weir asked. @return false: it selects nothing, fetch anew (§4.3.4) */
+bool fetch_freshen(struct fetch *f);
+/** A 200 to HEAD tells whether what is stored for GET is still so (§4.3.5). */
+void fetch_confirm(struct fetch *f, const struct response_head *head);
+/** A stored part that can be completed by asking for one more range (§3.4): sets f->missing. */
+void fetch_plan_completion(struct fetch *f);
+/** The 206 that was asked for is here: f->response becomes the whole. @return false: it does not fit, fetch anew */
+bool fetch_complete_head(struct fetch *f, const struct response_head *head);
+/** The stored part goes to its place, before or after the part that is fetched. @return false: no memory */
+bool fetch_add_stored_part(struct fetch *f, bool before);
+
+/* ---- fetch_invalidate.c */
+/** The purges begin before the client hears that its request succeeded, and are durable by then.
+ *  @return true when publishing must wait; f->purge_task runs then */
+bool fetch_invalidate(struct fetch *f);
+void fetch_purge_run(struct loop_task *t);
+
+#endif

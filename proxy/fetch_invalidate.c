@@ -1,0 +1,56 @@
+/* What an unsafe request invalidates (RFC 9111 §4.4). */
+#include "proxy/fetch_internal.h"
+
+#include "purge/invalidation.h"
+
+#include <stdlib.h>
+
+static void invalidated(void *arg, const struct purge_result *result)
+{
+    struct fetch *f = arg;
+    f->purge_result = *result;
+    loop_post(f->worker->loop, &f->purge_task);
+}
+
+void fetch_purge_run(struct loop_task *t)
+{
+    struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, purge_task));
+    f->publish_waits = false;
+    fetch_publish(f);
+    if (f->ended) fetch_conclude(f);
+    fetch_unref(&f);
+}
+
+/* The purges begin before the client hears that its request succeeded, and are durable by then.
+ * @return true when publishing must wait */
+bool fetch_invalidate(struct fetch *f)
+{
+    if (method_is_safe(f->request.method)) return false;
+    struct invalidation *inv = malloc(sizeof *inv);
+    char *text = malloc((size_t)INVALIDATION_URIS_MAX * KEY_TEXT_MAX);
+    struct view uris[INVALIDATION_URIS_MAX];
+    struct store_id ids[INVALIDATION_URIS_MAX];
+    struct purge_request purge = { .uris = uris, .uri_ids = ids, .group_authority = f->request.authority };
+    if (inv != NULL && text != NULL) {
+        struct response_head head = { f->response.status, f->response.fields };
+        invalidation_of(&f->request, &head, inv);
+        for (size_t i = 0; i < inv->uri_count; i++) {
+            struct key key;
+            if (!site_key_of_uri(f->site, inv->uris[i], text + i * KEY_TEXT_MAX, KEY_TEXT_MAX, &key)) continue;
+            uris[purge.uri_count] = key_uri(&key);
+            ids[purge.uri_count++] = (struct store_id){ .key = { key.hash[0], key.hash[1] } };
+        }
+        purge.groups = inv->groups;
+        purge.group_count = inv->group_count;
+    }
+    bool waits = purge.uri_count + purge.group_count > 0;
+    if (waits) {
+        stats_add(&f->worker->counters.invalidations, 1);
+        f->publish_waits = true;
+        fetch_ref(f); /* given back in fetch_purge_run */
+        purge_begin(f->worker->weir->purges, &purge, fetch_now_s(f), invalidated, f);
+    }
+    free(inv);
+    free(text);
+    return waits;
+}

@@ -1,0 +1,293 @@
+/* What of a response is kept, and who hears of it. */
+#include "proxy/fetch_internal.h"
+
+#include "cache/storable.h"
+
+#include <stdlib.h>
+
+static void body_has_room(void *arg)
+{
+    struct fetch *f = arg;
+    loop_post(f->worker->loop, &f->resume_task);
+}
+
+/* The fields that are stored, in `room`. */
+static struct field_section fields_to_store(const struct fetch *f, struct field *room)
+{
+    struct response_directives d = directives_in_force(f->response.fields, &f->route->policy);
+    size_t n = 0;
+    for (size_t i = 0; i < f->response.fields.count && n < RECORD_FIELDS_MAX; i++) {
+        const struct field *line = &f->response.fields.lines[i];
+        if (storable_field(f->response.fields, line, &d, &f->response.storable)) room[n++] = *line;
+    }
+    return (struct field_section){ room, n };
+}
+
+static bool find_variant(struct fetch *f, struct view *names, char *names_text)
+{
+    enum vary_kind kind = vary_names(f->response.fields, &f->route->policy, names_text, VARY_NAMES_MAX, names);
+    if (kind == VARY_NONE) return true;
+    if (kind == VARY_ANY) return false;
+    f->variant_text = malloc(VARIANT_TEXT_MAX);
+    if (f->variant_text == NULL) return false;
+    if (!variant_from_request(*names, f->request.fields, &f->route->policy, f->variant_text, VARIANT_TEXT_MAX,
+                              &f->variant))
+        return false;
+    char *fitted = realloc(f->variant_text, f->variant.text.len + 1);
+    if (fitted == NULL) return true;
+    f->variant_text = fitted;
+    f->variant.text.at = fitted;
+    return true;
+}
+
+static struct store_id id_of(const struct fetch *f)
+{
+    return (struct store_id){ .key = { f->key.hash[0], f->key.hash[1] }, .variant = f->variant.hash };
+}
+
+static struct record_inputs record_of(const struct fetch *f, struct field_section fields, uint64_t *tags)
+{
+    struct record_inputs in = {
+        .kind = RECORD_RESPONSE,
+        .key = f->key.text,
+        .variant = f->variant.text,
+        .stored = f->response.head,
+        .fields = fields,
+        .tags = tags,
+        .tag_count = tags_of_response(f->response.fields, f->request.authority, tags),
+        .fetch_seq = f->flight->fetch_seq,
+        .content_length = f->response.content_length > 0 ? f->response.content_length : 0,
+    };
+    tags[in.tag_count++] = tag_hash_host(f->request.authority);
+    return in;
+}
+
+/* The stored response while its content still comes: what others read. */
+static bool begin_filling(struct fetch *f)
+{
+    struct field room[RECORD_FIELDS_MAX];
+    uint64_t tags[TAG_MAX + 2];
+    struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
+    struct store_id id = id_of(f);
+    f->filling = object_new(&in, &id, f->response.body, 0);
+    return f->filling != NULL;
+}
+
+/* Others may use it only if a request that came now would be answered with it. */
+static bool is_usable_now(const struct fetch *f)
+{
+    struct reuse_inputs in = { .found = FOUND_RESPONSE,
+                               .stored = &f->response.head,
+                               .key_hash = f->key.hash[0],
+                               .range_satisfied = (f->response.head.flags & STORED_PARTIAL) == 0 };
+    struct reuse_decision d = reuse_decide(&f->request, &in, &f->route->policy, f->times.response_time_s);
+    return d.verdict == REUSE_FRESH || d.verdict == REUSE_STALE;
+}
+
+int64_t fetch_content_limit(const struct fetch *f)
+{
+    int64_t held = cache_content_limit_bytes(f->worker->weir->cache), allowed = f->route->policy.content_limit_bytes;
+    return held < allowed ? held : allowed;
+}
+
+/* A part is stored when it says of what length it is a part, and when no more than it is stored already. */
+static bool is_unusable_part(const struct fetch *f)
+{
+    if ((f->response.head.flags & STORED_PARTIAL) == 0) return false;
+    bool whole_is_stored = f->stored != NULL && (object_head(f->stored)->stored.flags & STORED_PARTIAL) == 0;
+    return f->response.head.content_length < 0 || whole_is_stored;
+}
+
+/* The exchange will ask for the part instead, so that nothing is gained by fetching the whole. */
+static bool is_large_for_a_part(const struct fetch *f, int64_t content_length)
+{
+    return content_length > f->route->policy.range_fetch_whole_limit_bytes && f->drop_conditions &&
+           f->listener != NULL && field_first(f->request.fields, FIELD_RANGE) != NULL;
+}
+
+void fetch_decide_storing(struct fetch *f, const struct response_head *head, int64_t content_length)
+{
+    const struct policy *p = &f->route->policy;
+    struct response_head dated = { head->status, f->response.fields };
+    stored_head_of(&f->request, &dated, p, &f->times, &f->response.head);
+    f->response.storable = storable_decide(&f->request, &dated, p, &f->response.head, content_length);
+    if (content_length > fetch_content_limit(f)) {
+        f->response.storable.verdict = STORABLE_NO;
+        f->response.storable.reason = NOT_STORED_TOO_LARGE;
+    }
+    f->storing = f->may_store && f->key.text.len > 0 && f->response.storable.verdict == STORABLE_YES &&
+                 !is_unusable_part(f) && !is_large_for_a_part(f, content_length);
+}
+
+bool fetch_begin_body(struct fetch *f, int64_t content_length)
+{
+    struct cache *cache = f->worker->weir->cache;
+    struct body_settings settings = {
+        .length = content_length,
+        .whole_limit_bytes = f->storing ? cache_whole_limit_bytes(cache) : OBJECT_INLINE_MAX,
+        .store = f->storing ? cache_store(cache) : NULL,
+        .resume = body_has_room,
+        .resume_arg = f,
+    };
+    f->response.body = body_new(&settings);
+    f->response.content_length = content_length;
+    return f->response.body != NULL;
+}
+
+/* ---- publishing: from here on the flight's waiters go on */
+
+static void publish_shared(struct fetch *f, struct view names)
+{
+    struct store_id id = id_of(f);
+    f->flight->stored = true;
+    if (names.len > 0) {
+        flight_rename(fetch_flights(f), f->flight, &id);
+        cache_note_variant(f->worker->weir->cache, &f->key, names, f->variant.hash,
+                           f->route->policy.vary_maximum_variants, f->vary);
+    }
+    flight_respond(fetch_flights(f), f->flight, f->filling);
+}
+
+void fetch_publish(struct fetch *f)
+{
+    char names_text[VARY_NAMES_MAX];
+    struct view names = { NULL, 0 };
+    struct cache *cache = f->worker->weir->cache;
+    f->flight->origin_status = f->response.status;
+    if (f->storing && (!find_variant(f, &names, names_text) || !begin_filling(f))) {
+        f->storing = false;
+        body_stop_storing(f->response.body);
+    }
+    f->response.stored = f->storing;
+    f->has_response = true;
+    if (f->storing && f->shared && is_usable_now(f)) {
+        publish_shared(f, names);
+        return;
+    }
+    if (f->storing && names.len > 0)
+        cache_note_variant(cache, &f->key, names, f->variant.hash, f->route->policy.vary_maximum_variants, f->vary);
+    if (f->shared) cache_note_unshared(cache, &f->key, fetch_now_s(f) + f->route->policy.hit_for_miss_s);
+    flight_part(fetch_flights(f), f->flight);
+}
+/* What is left to do when a flight's response has been admitted, or never will be; perhaps in the store's thread. */
+struct landing {
+    struct weir *weir;
+    struct flight *flight;
+    struct object *object; /* NULL: nothing was kept */
+    struct body *body;     /* a large content that is on its way to the store */
+};
+
+/* Nobody joins the flight any more: what it brought can be found. Purges need not wait for it either; one that gave up
+ * waiting may have been forgotten, so what was kept must go. */
+static void land(void *arg)
+{
+    struct landing *l = arg;
+    if (!purge_fetch_end(l->weir->purges, l->flight->fetch_seq) && l->object != NULL)
+        cache_remove(l->weir->cache, l->object);
+    flight_unlist(cache_flights(l->weir->cache), l->flight);
+    flight_unref(&l->flight);
+    object_unref(&l->object);
+    body_unref(&l->body);
+    free(l);
+}
+
+static struct landing *landing_new(struct fetch *f, struct object *o, struct body *body)
+{
+    struct landing *l = malloc(sizeof *l);
+    if (l == NULL) return NULL;
+    *l = (struct landing){ f->worker->weir, flight_ref(f->flight), o != NULL ? object_ref(o) : NULL,
+                           body != NULL ? body_ref(body) : NULL };
+    return l;
+}
+
+void fetch_land_with_nothing(struct fetch *f)
+{
+    fetch_end_in_purges(f->worker->weir, f->flight);
+    flight_unlist(fetch_flights(f), f->flight);
+}
+
+void fetch_admit(struct fetch *f, struct object *o)
+{
+    struct landing *l = landing_new(f, o, NULL);
+    if (l == NULL)
+        fetch_land_with_nothing(f);
+    else
+        cache_admit(f->worker->weir->cache, o, land, l);
+}
+
+void fetch_fail(struct fetch *f, int status, const char *detail)
+{
+    stats_add(&f->worker->counters.fetch_failures, 1);
+    flight_fail(fetch_flights(f), f->flight, (struct flight_failure){ status, detail });
+    fetch_land_with_nothing(f);
+}
+
+void fetch_stop_storing(struct fetch *f)
+{
+    f->storing = false;
+    body_stop_storing(f->response.body);
+    flight_unlist(fetch_flights(f), f->flight);
+}
+
+/* ---- at the end */
+
+/* A large content is in the store: now its record may follow. Runs in the store's thread. */
+static void content_stored(void *arg, int result)
+{
+    struct landing *l = arg;
+    if (result != 0) {
+        object_unref(&l->object);
+        land(l);
+        return;
+    }
+    body_keep_number(l->body);
+    cache_admit(l->weir->cache, l->object, land, l);
+}
+
+static struct object *complete_object(struct fetch *f, struct view whole)
+{
+    struct field room[RECORD_FIELDS_MAX];
+    uint64_t tags[TAG_MAX + 2];
+    struct store_id id = id_of(f);
+    f->response.content_length = body_length(f->response.body);
+    struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
+    if (whole.at != NULL && whole.len <= OBJECT_INLINE_MAX) {
+        in.content = whole;
+        return object_new(&in, &id, NULL, 0);
+    }
+    if (whole.at != NULL) return object_new(&in, &id, f->response.body, 0);
+    uint64_t number = body_number(f->response.body);
+    if (number == 0) return NULL; /* too large for memory, and there is no store */
+    struct body *stored = body_stored(cache_store(f->worker->weir->cache), number, in.content_length);
+    if (stored == NULL) return NULL;
+    struct object *o = object_new(&in, &id, stored, number);
+    body_unref(&stored);
+    return o;
+}
+
+static void keep(struct fetch *f)
+{
+    f->response.head.fetch_ms = (int32_t)((clock_monotonic_us() - f->begun_us) / 1000);
+    struct view whole = body_whole(f->response.body);
+    struct object *o = complete_object(f, whole);
+    struct landing *l = o != NULL ? landing_new(f, o, f->response.body) : NULL;
+    if (l == NULL) {
+        fetch_land_with_nothing(f);
+    } else {
+        stats_add(&f->worker->counters.stored, 1);
+        if (whole.at != NULL)
+            cache_admit(f->worker->weir->cache, o, land, l);
+        else
+            body_when_stored(f->response.body, content_stored, l);
+    }
+    object_unref(&o);
+}
+
+/* The transfer is over and its response, if there was one, is published. */
+void fetch_conclude(struct fetch *f)
+{
+    if (f->storing && body_is_complete(f->response.body))
+        keep(f);
+    else
+        fetch_land_with_nothing(f);
+}

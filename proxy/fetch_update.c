@@ -1,0 +1,157 @@
+/* What is stored, brought up to date by what the origin says: 304, HEAD, and the missing part. */
+#include "proxy/fetch_internal.h"
+
+#include "cache/storable.h"
+#include "headers/etag.h"
+
+static void drop_named(struct field *lines, size_t *count, struct view name)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < *count; i++)
+        if (!view_equal_nocase(lines[i].name, name)) lines[kept++] = lines[i];
+    *count = kept;
+}
+
+/* The stored fields with those of the 304 in the place of their namesakes. */
+static struct field_section merge_fields(struct field_section stored, struct field_section update, struct field *room)
+{
+    size_t n = stored.count;
+    if (n > 0) memcpy(room, stored.lines, n * sizeof *room);
+    for (size_t i = 0; i < update.count; i++)
+        if (freshen_field(update, &update.lines[i])) drop_named(room, &n, update.lines[i].name);
+    for (size_t i = 0; i < update.count && n < RECORD_FIELDS_MAX; i++)
+        if (freshen_field(update, &update.lines[i])) room[n++] = update.lines[i];
+    return (struct field_section){ room, n };
+}
+
+static struct object *freshened(struct fetch *f, struct field_section update)
+{
+    struct field stored_room[RECORD_FIELDS_MAX], room[RECORD_FIELDS_MAX];
+    uint64_t tags[TAG_MAX + 2];
+    struct object *old = f->stored;
+    const struct record_head *head = object_head(old);
+    struct field_section fields = merge_fields(record_section(object_record(old), stored_room), update, room);
+    struct record_inputs in = {
+        .kind = RECORD_RESPONSE,
+        .key = record_key(object_record(old)),
+        .variant = record_variant(object_record(old)),
+        .fields = fields,
+        .tags = tags,
+        .tag_count = tags_of_response(fields, f->request.authority, tags),
+        .fetch_seq = f->flight->fetch_seq,
+        .content_length = head->content_length,
+    };
+    tags[in.tag_count++] = tag_hash_host(f->request.authority);
+    stored_head_freshened(&head->stored, &f->request, fields, update, &f->route->policy, &f->times, &in.stored);
+    in.stored.fetch_ms = (int32_t)((clock_monotonic_us() - f->begun_us) / 1000);
+    if (old->body == NULL) in.content = record_content(object_record(old), old->record_len);
+    struct object *o = object_new(&in, &old->id, old->body, old->content_number);
+    if (o != NULL) o->keeps_content = old->content_number != 0;
+    return o;
+}
+
+/* With its new fields the response may no longer be stored: it answers those who asked, and goes. */
+static bool is_still_storable(const struct fetch *f, const struct object *o)
+{
+    struct field room[RECORD_FIELDS_MAX];
+    const struct stored_head *s = &object_head(o)->stored;
+    struct response_head head = { s->status, record_section(object_record(o), room) };
+    return storable_decide(&f->request, &head, &f->route->policy, s, o->content_length).verdict == STORABLE_YES;
+}
+
+/* A 304 that selects what is stored. */
+static void on_validated(struct fetch *f, struct field_section update)
+{
+    struct object *o = freshened(f, update);
+    stats_add(&f->worker->counters.validated, 1);
+    if (o == NULL) {
+        fetch_fail(f, 503, "out-of-memory");
+        return;
+    }
+    f->flight->origin_status = 304;
+    f->flight->freshened = true;
+    f->flight->stored = is_still_storable(f, o);
+    flight_respond(fetch_flights(f), f->flight, o);
+    if (f->flight->stored) {
+        fetch_admit(f, o);
+    } else {
+        cache_remove(f->worker->weir->cache, f->stored);
+        fetch_land_with_nothing(f);
+    }
+    object_unref(&o);
+}
+/* A 200 to HEAD tells whether what is stored for GET is still so (§4.3.5). */
+void fetch_confirm(struct fetch *f, const struct response_head *head)
+{
+    struct field room[RECORD_FIELDS_MAX];
+    if (f->stored == NULL || head->status != 200) return;
+    if ((object_head(f->stored)->stored.flags & STORED_PARTIAL) != 0) return;
+    if (head_confirms(record_section(object_record(f->stored), room), f->stored->content_length, head->fields)) {
+        struct object *o = freshened(f, f->response.fields);
+        if (o != NULL) cache_admit(f->worker->weir->cache, o, NULL, NULL);
+        object_unref(&o);
+    } else {
+        cache_remove(f->worker->weir->cache, f->stored);
+    }
+}
+
+bool fetch_freshen(struct fetch *f)
+{
+    struct field room[RECORD_FIELDS_MAX];
+    struct field_section stored = record_section(object_record(f->stored), room);
+    if (freshen_decide(stored, f->response.fields) != FRESHEN_THIS) return false;
+    on_validated(f, f->response.fields);
+    return true;
+}
+
+/* ---- completing a part (RFC 9111 §3.4) */
+
+/* Only under a strong validator, only content that lies in memory, and only when one range is missing. */
+void fetch_plan_completion(struct fetch *f)
+{
+    const struct object *o = f->stored;
+    if (o == NULL || f->request.method != METHOD_GET || f->upload != NULL) return;
+    const struct stored_head *s = &object_head(o)->stored;
+    int64_t end = s->content_first + o->content_length;
+    bool fits = s->content_length <= cache_whole_limit_bytes(f->worker->weir->cache) && o->content != NULL;
+    if ((s->flags & STORED_PARTIAL) == 0 || (s->flags & STORED_STRONG_ETAG) == 0 || !fits) return;
+    if (s->content_first == 0 && end < s->content_length)
+        f->missing = (struct byte_range){ end, s->content_length - 1 };
+    else if (s->content_first > 0 && end == s->content_length)
+        f->missing = (struct byte_range){ 0, s->content_first - 1 };
+    else
+        return;
+    f->completing = true;
+    f->validating = false;
+}
+
+static bool is_the_missing_part(const struct fetch *f, struct field_section stored, const struct response_head *head)
+{
+    const struct field *range = field_first(head->fields, FIELD_CONTENT_RANGE);
+    const struct field *etag = field_first(head->fields, FIELD_ETAG), *had = field_first(stored, FIELD_ETAG);
+    struct content_range got;
+    return range != NULL && etag != NULL && had != NULL && etag_match_strong(etag->value, had->value) &&
+           content_range_parse(range->value, &got) && got.satisfied && got.first == f->missing.first &&
+           got.last == f->missing.last && got.length == object_head(f->stored)->stored.content_length;
+}
+
+bool fetch_add_stored_part(struct fetch *f, bool before)
+{
+    bool is_before = object_head(f->stored)->stored.content_first == 0;
+    if (is_before != before) return true;
+    return body_append(f->response.body, f->stored->content, (size_t)f->stored->content_length) == BODY_GO_ON;
+}
+
+bool fetch_complete_head(struct fetch *f, const struct response_head *head)
+{
+    struct field stored_room[RECORD_FIELDS_MAX], room[RECORD_FIELDS_MAX];
+    struct field_section stored = record_section(object_record(f->stored), stored_room);
+    if (!is_the_missing_part(f, stored, head)) return false;
+    struct field_section merged = merge_fields(stored, head->fields, room);
+    drop_named(room, &merged.count, VIEW("Content-Range"));
+    struct response_head whole = { 200, merged };
+    int64_t length = object_head(f->stored)->stored.content_length;
+    if (!fetch_copy_response(f, &whole)) return false;
+    fetch_decide_storing(f, &whole, length);
+    return fetch_begin_body(f, length) && fetch_add_stored_part(f, true);
+}
