@@ -5,7 +5,3 @@ CONVERSATION_HARNESS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/conversat
 
 $(BUILD)/tests/conversation/test_%: $(BUILD)/tests/conversation/test_%.o $(CONVERSATION_HARNESS)
 	$(CC) $(WEIR_LDFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm
-
-.PHONY: conversation
-conversation: $(BUILD)/weir $(BUILD)/demo-origin $(CONVERSATION_TESTS)
-	@for t in $(CONVERSATION_TESTS); do WEIR=$(BUILD)/weir $$t || exit 1; done

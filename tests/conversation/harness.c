@@ -426,8 +426,8 @@ static void check_sound(struct scene *s, struct client *c)
     const struct head *h = &c->response.head;
     if (!s->has_weir || c->port != s->weir.port) return;
     const char *status = head_value(h, "Cache-Status");
-    bool hit = status != NULL && head_lacks(h, "Cache-Status: hit") == NULL;
-    bool forwarded = status != NULL && head_lacks(h, "Cache-Status: fwd") == NULL;
+    bool hit = status != NULL && head_lacks(h, "Cache-Status: weir; hit") == NULL;
+    bool forwarded = status != NULL && head_lacks(h, "Cache-Status: weir; fwd") == NULL;
     const char *wrong = NULL;
     if (head_count(h, "Date") != 1) wrong = "one Date (RFC 9110 section 6.6.1)";
     if (hit && forwarded) wrong = "hit or fwd, not both (RFC 9211 section 2.2)";
@@ -520,12 +520,13 @@ void hears_nothing(struct scene *s, struct client *c, int ms)
     if (stream_wait(&c->stream, ms)) scene_fail(s, "something came where nothing should");
 }
 
-void hears_continue(struct scene *s, struct client *c)
+void hears_interim(struct scene *s, struct client *c, const char *status, const char *fields)
 {
     struct head h;
     const char *wrong = stream_head(&c->stream, &h);
-    if (wrong != NULL) scene_fail(s, "the client heard no 100: %s", wrong);
-    if (strncmp(h.start, "HTTP/1.1 100", 12) != 0) scene_fail(s, "the client did not hear 100 but: %s", show_head(&h));
+    if (wrong != NULL) scene_fail(s, "the client heard no %s: %s", status, wrong);
+    if (strncmp(h.start + strlen("HTTP/1.1 "), status, 3) != 0 || head_lacks(&h, fields) != NULL)
+        scene_fail(s, "the client did not hear %s with \"%s\" but: %s", status, fields, show_head(&h));
     head_free(&h);
 }
 

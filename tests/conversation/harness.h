@@ -96,13 +96,13 @@ void hears_content(struct scene *s, struct client *c, const char *content); /* t
 void hears_end(struct scene *s, struct client *c);
 void hears_break(struct scene *s, struct client *c);
 void hears_pattern(struct scene *s, struct client *c, uint64_t seed, uint64_t from, uint64_t len); /* to its end */
-/** The n-th interim response before the response that was just read, from 0. */
+/** The n-th interim response before the response that was just read, from 0; those heard by themselves aside. */
 void heard_interim(struct scene *s, struct client *c, size_t n, const char *status, const char *fields);
 void heard_interims(struct scene *s, struct client *c, size_t n);
 /** Nothing is said to the client for so long. */
 void hears_nothing(struct scene *s, struct client *c, int ms);
-/** 100 (Continue), with the final response still to come. */
-void hears_continue(struct scene *s, struct client *c);
+/** An interim response, with the final one still to come. */
+void hears_interim(struct scene *s, struct client *c, const char *status, const char *fields);
 /** Not served: a status from 400 on, or the connection closed without an answer. */
 void is_refused(struct scene *s, struct client *c);
 void is_closed(struct scene *s, struct client *c);
@@ -176,7 +176,7 @@ int converse(const char *topic, const struct test *tests, size_t n);
 #define client_sends(s, ...)         client_sends(AT(s), __VA_ARGS__)
 #define client_hears(s, ...)         client_hears(AT(s), __VA_ARGS__)
 #define client_soon_hears(s, ...)    client_soon_hears(AT(s), __VA_ARGS__)
-#define hears_continue(s, c)         hears_continue(AT(s), c)
+#define hears_interim(s, ...)        hears_interim(AT(s), __VA_ARGS__)
 #define admin_asks(s, ...)           admin_asks(AT(s), __VA_ARGS__)
 #define admin_hears(s, ...)          admin_hears(AT(s), __VA_ARGS__)
 #define admin_heard_member(s, ...)   admin_heard_member(AT(s), __VA_ARGS__)

@@ -274,6 +274,7 @@ static bool send_answer(struct visit *v, const struct answer *a, const char *met
     bool sent = true;
     pass_gate(v->origin, a->hold);
     if (a->interim != NULL) sent = send_text(v, a, a->interim, strlen(a->interim));
+    pass_gate(v->origin, a->hold_head);
     if (a->raw != NULL) {
         sent = sent && send_text(v, a, a->raw, a->raw_len > 0 ? a->raw_len : strlen(a->raw));
     } else if (!a->silent) {

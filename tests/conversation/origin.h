@@ -43,7 +43,8 @@ struct answer {
     bool dribble;         /* a byte at a time */
     enum ending ending;
     uint64_t cut_after;
-    struct gate *hold;         /* before the head */
+    struct gate *hold;         /* before everything */
+    struct gate *hold_head;    /* between the interim responses and the head */
     struct gate *hold_content; /* before content byte hold_after */
     uint64_t hold_after;
 };

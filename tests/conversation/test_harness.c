@@ -92,11 +92,16 @@ START_TEST(a_gate_holds_the_content)
 }
 END_TEST
 
+#define HINT "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+
 START_TEST(interim_responses_come_first)
 {
     struct scene *s = scene_begin_without_weir();
-    origin_answers_as(s, .interim = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n", .status = "200", .body = "x");
+    struct gate head = { 0 };
+    origin_answers_as(s, .interim = HINT HINT, .status = "200", .body = "x", .hold_head = &head);
     client_asks(s, "GET /", "");
+    hears_interim(s, scene_client(s), "103", "Link: </a.css>");
+    gate_opens(s, &head);
     client_hears(s, "200", "!Link", "x");
     heard_interims(s, scene_client(s), 1);
     heard_interim(s, scene_client(s), 0, "103", "Link: </a.css>");

@@ -141,25 +141,27 @@ START_TEST(a_soft_purge_keeps_it_for_errors)
 }
 END_TEST
 
-START_TEST(a_stranger_may_not_purge)
+START_TEST(the_admin_api_wants_its_token)
 {
     struct scene *s = scene_begin_stopped();
-    const char *config = say(s, "%s/weir.yaml", scene_weir(s)->dir);
-    FILE *f = fopen(config, "w");
-    holds(s, f != NULL && fputs("purge: {allow: [\"192.0.2.0/24\"]}\nadmin: {token: \"let-me-in\"}\n", f) >= 0);
-    fclose(f);
-    weir_starts(s, say(s, "--config %s", config));
+    const char *path = say(s, "%s/token", scene_weir(s)->dir);
+    FILE *f = fopen(path, "w");
+    holds(s, f != NULL && fputs("let-me-in\n", f) >= 0 && fclose(f) == 0);
+    weir_starts(s, say(s, "--admin-token-file %s", path));
     store(s, HOST, "/shelf", "", "x");
-    client_asks(s, "PURGE /shelf", "");
-    client_hears(s, "403", "Content-Type: ~application/problem+json", NULL);
-    client_asks(s, "PURGE /shelf", "Authorization: Bearer let-me-out");
-    client_hears(s, "403", "", NULL);
+    static const char *const refused[] = { NULL, "Authorization: Bearer let-me-out", "Authorization: Bearer let-me-i",
+                                           "Authorization: Bearer", "Authorization: Basic let-me-in" };
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        struct client *c = client_open(scene_weir(s)->admin_port);
+        asks_with(s, c, "POST /v1/purge", refused[i], "{\"all\": true}");
+        hears(s, c, "401", "WWW-Authenticate: ~Bearer\nContent-Type: ~application/problem+json", NULL);
+        client_close(c);
+    }
     is_a_hit(s, HOST, "/shelf", "x");
-    admin_asks(s, "POST /v1/purge", "{\"all\": true}");
-    admin_hears(s, "401", "WWW-Authenticate: ~Bearer\nContent-Type: ~application/problem+json");
-    is_a_hit(s, HOST, "/shelf", "x");
-    client_asks(s, "PURGE /shelf", "Authorization: Bearer let-me-in");
-    client_hears(s, "200", "", NULL);
+    struct client *c = client_open(scene_weir(s)->admin_port);
+    asks_with(s, c, "POST /v1/purge", "Authorization: Bearer let-me-in", "{\"all\": true}");
+    hears(s, c, "200", "", NULL);
+    client_close(c);
     is_gone(s, HOST, "/shelf");
     scene_end(s);
 }
@@ -413,7 +415,7 @@ int main(void)
         TABLE(purge_takes_tags, tags),
         TEST(a_soft_purge_keeps_what_it_makes_stale),
         TEST(a_soft_purge_keeps_it_for_errors),
-        TEST(a_stranger_may_not_purge),
+        TEST(the_admin_api_wants_its_token),
         TABLE(the_api_takes_any_mix, api),
         TABLE(what_is_wrong_purges_nothing, wrong),
         { a_purge_wins_over_a_fetch_under_way, 5 },
