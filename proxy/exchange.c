@@ -531,7 +531,7 @@ static bool asks_for_part_of_large(const struct exchange *x, const struct fetch_
 static void after_own_response(struct exchange *x)
 {
     const struct fetch_response *r = fetch_response(x->fetch);
-    x->outcome.fwd_status = r->status;
+    x->outcome.fwd_status = x->flight->origin_status;
     if (asks_for_part_of_large(x, r)) {
         leave_flight(x);
         fly_alone(x, false);

@@ -352,7 +352,8 @@ void answer_from_fetch(struct exchange *x)
         send_reply(x, &reply, &head);
         return;
     }
-    answer(x, &s, x->conditional && fetch_answers_conditions(x->fetch));
+    /* A 206 that nobody asked for says itself which part it is. */
+    answer(x, &s, x->conditional && r->status != 206 && fetch_answers_conditions(x->fetch));
 }
 
 /* ---- answers of weir's own */

@@ -153,7 +153,7 @@ void fetch_publish(struct fetch *f)
     char names_text[VARY_NAMES_MAX];
     struct view names = { NULL, 0 };
     struct cache *cache = f->worker->weir->cache;
-    f->flight->origin_status = f->response.status;
+    f->flight->origin_status = f->completing ? 206 : f->response.status;
     if (f->storing && (!find_variant(f, &names, names_text) || !begin_filling(f))) {
         f->storing = false;
         body_stop_storing(f->response.body);
