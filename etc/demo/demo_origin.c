@@ -371,8 +371,9 @@ static const struct resource {
 
 static struct reply page(struct request *r)
 {
-    char *html = strdup("<!doctype html>\n<title>weir's demo origin</title>\n"
-                        "<link rel=\"stylesheet\" href=\"/style.css\">\n<h1>weir's demo origin</h1>\n<table>\n");
+    char *html = strdup(
+        "<!doctype html>\n<title>weir's demo origin</title>\n"
+        "<link rel=\"icon\" href=\"data:,\">\n<link rel=\"stylesheet\" href=\"/style.css\">\n<h1>weir's demo origin</h1>\n<table>\n");
     for (size_t i = 0; i < RESOURCES && html != NULL; i++) {
         char *longer = text("%s<tr><td><a href=\"%s\">%s</a><td>%s<td>%s\n", html, resources[i].path, resources[i].path,
                             resources[i].methods, resources[i].what);
