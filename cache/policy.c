@@ -10,6 +10,7 @@ void policy_defaults(struct policy *out)
         .maximum_lifetime_s = POLICY_UNSET_S,
         .heuristics = true,
         .heuristic_percent = 10,
+        .early_refresh_percent = 100,
         .heuristic_maximum_s = 3600,
         .stale_if_unreachable_s = 60,
         .default_swr_s = POLICY_UNSET_S,

@@ -39,6 +39,7 @@ struct policy {
     int jitter_percent;          /* lifetimes are shortened by up to this, the same for equal keys; 0: off */
     /* stale */
     int64_t stale_if_unreachable_s;       /* 60 */
+    int early_refresh_percent;            /* beta of XFetch, in percent: 100; 0: off */
     int64_t default_swr_s, default_sie_s; /* when the response does not say; unset: none */
     bool stale_with_s_maxage; /* honour swr and sie beside s-maxage; false: the letter of RFC 9111 §4.2.4 */
     /* requests */

@@ -1,5 +1,7 @@
 #include "cache/reuse.h"
 
+#include <math.h>
+
 #include "headers/list.h"
 
 /* What the client may ask for. A shared edge is not steered by its clients unless the route trusts them: then only
@@ -221,4 +223,15 @@ const char *reuse_reason_section(enum reuse_reason r)
 const char *reuse_reason_text(enum reuse_reason r)
 {
     return (size_t)r < REASON_COUNT ? reasons[r].text : "";
+}
+
+bool reuse_is_early(const struct stored_head *s, const struct reuse_decision *d, const struct policy *p, double random)
+{
+    enum {
+        SPREAD_MAX = 21
+    }; /* -ln of the smallest random number asked for; beyond it the logarithm is not worth its time */
+    int64_t remaining_ms = (d->lifetime_s - d->age_s) * 1000;
+    int64_t scale_ms = (int64_t)s->fetch_ms * p->early_refresh_percent / 100;
+    if (scale_ms == 0 || remaining_ms > scale_ms * SPREAD_MAX) return false;
+    return (double)scale_ms * -log(random) >= (double)remaining_ms;
 }

@@ -65,6 +65,13 @@ struct reuse_decision reuse_decide(const struct request_head *request, const str
 bool reuse_stale_if_error(const struct request_head *request, const struct stored_head *s, const struct policy *p,
                           uint64_t key_hash, int status, bool purged_soft, int64_t now_s);
 
+/** Probabilistic early refresh, XFetch (Vattani, Chierichetti, Lowenstein, VLDB 2015): a fresh response is refreshed before it
+ *  goes stale, the likelier the nearer that is and the longer its fetch took, so that no client waits for it and not all
+ *  refresh at once.
+ *  @param d       a decision of REUSE_FRESH
+ *  @param random  uniform in (0, 1] */
+bool reuse_is_early(const struct stored_head *s, const struct reuse_decision *d, const struct policy *p, double random);
+
 const char *reuse_reason_name(enum reuse_reason r);
 const char *reuse_reason_section(enum reuse_reason r);
 const char *reuse_reason_text(enum reuse_reason r);

@@ -355,9 +355,18 @@ static void set_ttl(struct exchange *x)
     x->outcome.ttl_s = x->decision.lifetime_s - x->decision.age_s;
 }
 
+static void refresh_early(struct exchange *x)
+{
+    const struct stored_head *s = &object_head(x->q.object)->stored;
+    if (s->fetch_ms == 0 || !reuse_is_early(s, &x->decision, &x->route->policy, worker_random(x->worker))) return;
+    x->decision.reason = REUSE_BECAUSE_EARLY;
+    x->decision.refresh_behind = true;
+}
+
 static void serve_hit(struct exchange *x)
 {
     struct counters *c = &x->worker->counters;
+    if (x->decision.verdict == REUSE_FRESH) refresh_early(x);
     x->hit = x->outcome.hit = true;
     set_ttl(x);
     stats_add(&c->hits, 1);

@@ -12,6 +12,15 @@ static const struct front_settings front_settings = {
     .connections_max = 20 * 1000,
 };
 
+double worker_random(struct worker *k)
+{
+    enum { BITS = 53 };
+    k->random ^= k->random << 13; /* xorshift64 (Marsaglia 2003) */
+    k->random ^= k->random >> 7;
+    k->random ^= k->random << 17;
+    return (double)((k->random >> (64 - BITS)) + 1) / (double)((uint64_t)1 << BITS);
+}
+
 static void drain_run(struct loop_task *t)
 {
     struct worker *k = (struct worker *)(void *)((char *)t - offsetof(struct worker, drain_task));
@@ -32,6 +41,7 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     struct worker *k = calloc(1, sizeof *k);
     if (k == NULL) goto no_memory;
     k->weir = w;
+    k->random = (uint64_t)clock_monotonic_us() | 1;
     k->drain_task.run = drain_run;
     k->drain_timer.due = drain_due;
     k->loop = loop_new();

@@ -28,6 +28,7 @@ struct worker {
     struct loop_task drain_task;
     struct loop_timer drain_timer;
     bool draining, drain_over;
+    uint64_t random; /* state of worker_random */
     pthread_t thread;
 };
 
@@ -39,5 +40,8 @@ MUST_USE int worker_start(struct worker *k);
 /** Ask it to drain and end: stop accepting, finish what is under way, at most weir->drain_ms. */
 void worker_stop(struct worker *k);
 void worker_join(struct worker *k);
+
+/** Uniform in (0, 1]; good enough to spread refreshes, for nothing else. */
+double worker_random(struct worker *k);
 
 #endif
