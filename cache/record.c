@@ -172,9 +172,8 @@ bool record_is_sound(struct view record)
     memcpy(&h, record.at, sizeof h);
     if (h.format != RECORD_FORMAT || (h.kind != RECORD_RESPONSE && h.kind != RECORD_VARY)) return false;
     if (h.field_count > RECORD_FIELDS_MAX || h.content_length < 0) return false;
-    uint64_t sum =
-        sizeof h + (uint64_t)h.tag_count * sizeof(uint64_t) + h.key_len + h.variant_len + h.fields_len + h.inline_len;
-    if (sum != record.len) return false;
-    size_t before = sizeof h + (size_t)h.tag_count * sizeof(uint64_t) + h.key_len + h.variant_len;
-    return lines_are_sound((const unsigned char *)record.at + before, h.fields_len, h.field_count);
+    uint64_t lines = sizeof h + (uint64_t)h.tag_count * sizeof(uint64_t) + h.key_len + h.variant_len;
+    uint64_t content = lines + h.fields_len;
+    if (content != record.len && content + (uint64_t)h.content_length != record.len) return false;
+    return lines_are_sound((const unsigned char *)record.at + lines, h.fields_len, h.field_count);
 }

@@ -20,10 +20,8 @@ struct record_head {
     uint32_t format;
     uint16_t kind, field_count;
     uint32_t key_len, variant_len, fields_len, tag_count;
-    int64_t content_length; /* of the whole content, wherever it is */
+    int64_t content_length; /* of the content, wherever it is */
     uint64_t fetch_seq;     /* purge sequence at which its fetch began */
-    uint32_t inline_len;    /* content bytes at the end of this record */
-    uint32_t reserved;
     struct stored_head stored;
 };
 
@@ -43,7 +41,8 @@ struct record_inputs {
 size_t record_size(const struct record_inputs *in);
 /** Write record_size(in) bytes to `to`, 8-byte aligned. */
 void record_write(const struct record_inputs *in, void *to);
-/** Whether bytes from a disk are a whole record of this format: every length inside, every line terminated. */
+/** Whether bytes from a disk are a whole record of this format: every length inside, every line terminated, and the content
+ *  there in full or not at all (then it lies elsewhere). They may lie at any address. */
 bool record_is_sound(struct view record);
 
 static inline const struct record_head *record_head_of(const void *record)
