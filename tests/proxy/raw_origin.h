@@ -44,6 +44,7 @@ struct raw_origin {
     int port;
     sem_t go;
     atomic_bool stopping;
+    bool stopped;
     size_t connections;
     size_t heard_len;
     char heard[HEARD_MAX + 1];
@@ -205,9 +206,11 @@ static void raw_origin_go(struct raw_origin *o)
     sem_post(&o->go);
 }
 
-/** Ends the thread, wherever its script stands; close the client's connections before. */
+/** Ends the thread, wherever its script stands; close the client's connections before. Twice is once. */
 static void raw_origin_stop(struct raw_origin *o)
 {
+    if (o->stopped) return;
+    o->stopped = true;
     o->stopping = true;
     sem_post(&o->go);
     shutdown(o->listener, SHUT_RDWR);
@@ -215,7 +218,7 @@ static void raw_origin_stop(struct raw_origin *o)
     close(o->listener);
 }
 
-/** Everything that was read, one request after the other; valid until raw_origin_free. */
+/** Everything that was read, one request after the other; after raw_origin_stop, until raw_origin_free. */
 static const char *raw_origin_heard(const struct raw_origin *o)
 {
     return o->heard;
@@ -228,6 +231,7 @@ static size_t raw_origin_connections(const struct raw_origin *o)
 
 static void raw_origin_free(struct raw_origin *o)
 {
+    raw_origin_stop(o);
     sem_destroy(&o->go);
     free(o);
 }

@@ -136,13 +136,25 @@ static void stage_open(struct stage *s, const struct raw_step *script)
     stage_server(s);
 }
 
+/* Everything has been said: what the origin heard can be looked at. */
+static const char *stage_heard(struct stage *s)
+{
+    origin_curl_free(s->client);
+    s->client = NULL;
+    raw_origin_stop(s->origin);
+    return raw_origin_heard(s->origin);
+}
+
+static size_t stage_connections(struct stage *s)
+{
+    (void)stage_heard(s);
+    return raw_origin_connections(s->origin);
+}
+
 static void stage_close(struct stage *s)
 {
     origin_curl_free(s->client);
-    if (s->origin != NULL) {
-        raw_origin_stop(s->origin);
-        raw_origin_free(s->origin);
-    }
+    if (s->origin != NULL) raw_origin_free(s->origin);
     loop_free(s->loop);
 }
 
@@ -435,7 +447,7 @@ START_TEST(a_request_goes_out_as_given)
     struct heard h = { .status = 0 };
     stage_open(&s, script);
     check_request(&s, &h, &requests[_i]);
-    ck_assert_str_eq(raw_origin_heard(s.origin), requests[_i].want);
+    ck_assert_str_eq(stage_heard(&s), requests[_i].want);
     stage_close(&s);
 }
 END_TEST
@@ -461,10 +473,9 @@ START_TEST(a_connection_serves_every_kind_of_request)
         struct heard h = { .status = 0 };
         check_request(&s, &h, &requests[i * 5 % COUNT(requests)]);
     }
-    ck_assert_str_eq(raw_origin_heard(s.origin), want);
-    ck_assert_uint_eq(raw_origin_connections(s.origin), 1);
     struct origin_stats stats;
     origin_stats(s.client, &stats);
+    ck_assert_str_eq(stage_heard(&s), want);
     ck_assert_uint_eq(stats.fetches, N);
     ck_assert_uint_eq(stats.connections_new, 1);
     ck_assert_uint_eq(stats.reused, N - 1);
@@ -539,7 +550,7 @@ START_TEST(a_safe_request_is_repeated_on_a_fresh_connection)
     get(&s, &second, "GET");
     ck_assert_int_eq(second.result, ORIGIN_COMPLETE);
     ck_assert_str_eq(second.content, "jam");
-    ck_assert_uint_eq(raw_origin_connections(s.origin), 2);
+    ck_assert_uint_eq(stage_connections(&s), 2);
     stage_close(&s);
 }
 END_TEST
@@ -562,9 +573,7 @@ START_TEST(an_unsafe_request_is_sent_once)
     ck_assert_int_eq(second.heads, 0);
     char once[64];
     snprintf(once, sizeof(once), "%s /only-once ", methods[_i]);
-    origin_curl_free(s.client);
-    s.client = NULL;
-    const char *sent = strstr(raw_origin_heard(s.origin), once);
+    const char *sent = strstr(stage_heard(&s), once);
     ck_assert_ptr_nonnull(sent);
     ck_assert_ptr_null(strstr(sent + 1, once));
     stage_close(&s);
@@ -631,7 +640,7 @@ START_TEST(a_connection_closed_by_the_origin_is_not_used_again)
         ck_assert_msg(h[i].result == ORIGIN_COMPLETE, "%d: %s", i, h[i].why);
         ck_assert_int_eq(h[i].content[0], '1' + i);
     }
-    ck_assert_uint_eq(raw_origin_connections(s.origin), 3);
+    ck_assert_uint_eq(stage_connections(&s), 3);
     stage_close(&s);
 }
 END_TEST
@@ -655,7 +664,6 @@ START_TEST(a_server_is_known_by_what_it_says)
     ck_assert_str_eq(first.content, "1");
     ck_assert_str_eq(second.content, "2");
     stage_close(&s);
-    raw_origin_stop(other);
     raw_origin_free(other);
 }
 END_TEST
@@ -666,7 +674,6 @@ START_TEST(nobody_listens)
     struct stage s;
     struct heard h = { .status = 0 };
     stage_open(&s, nothing);
-    raw_origin_stop(s.origin);
     raw_origin_free(s.origin);
     s.origin = NULL;
     get(&s, &h, "GET");
@@ -693,7 +700,6 @@ START_TEST(a_unix_socket_is_an_origin)
     ck_assert_msg(h.result == ORIGIN_COMPLETE, "%s", h.why);
     ck_assert_str_eq(h.content, "jam");
     origin_curl_free(s.client);
-    raw_origin_stop(s.origin);
     raw_origin_free(s.origin);
     unlink(path);
     rmdir(dir);
@@ -866,7 +872,7 @@ START_TEST(fetches_wait_for_a_connection_in_order)
         run_until(&s, &h[i].ends);
         ck_assert_int_eq(h[i].content[0], '1' + i);
     }
-    ck_assert_uint_eq(raw_origin_connections(s.origin), 1);
+    ck_assert_uint_eq(stage_connections(&s), 1);
     stage_close(&s);
 }
 END_TEST
@@ -1024,7 +1030,7 @@ START_TEST(content_is_sent_as_it_comes)
         ck_assert_uint_eq(h.upload_at, before); /* nothing is asked for from inside */
     }
     ck_assert_msg(h.result == ORIGIN_COMPLETE, "%s", h.why);
-    ck_assert_ptr_nonnull(strstr(raw_origin_heard(s.origin), wanted[_i]));
+    ck_assert_ptr_nonnull(strstr(stage_heard(&s), wanted[_i]));
     stage_close(&s);
 }
 END_TEST
