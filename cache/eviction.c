@@ -92,10 +92,18 @@ static uint8_t used(struct eviction_node *n)
     return atomic_load_explicit(&n->frequency, memory_order_relaxed);
 }
 
+/* Whose turn it is. After every other refusal it is the other queue's: one that is full of refusals must not hide it. */
+static bool is_smalls_turn(const struct eviction *e, size_t refused)
+{
+    bool small = small_is_due(e);
+    const struct eviction_queue *other = small ? &e->main : &e->small;
+    return refused % 2 == 1 && other->oldest != NULL ? !small : small;
+}
+
 /* One step of the hand: an entry leaves, or moves. @return the one that leaves, or NULL after a move */
 static struct eviction_node *step(struct eviction *e, bool (*may_leave)(const struct eviction_node *), size_t *refused)
 {
-    bool from_small = small_is_due(e);
+    bool from_small = is_smalls_turn(e, *refused);
     struct eviction_node *n = from_small ? e->small.oldest : e->main.oldest;
     eviction_remove(e, n);
     if (used(n) > 0) {
