@@ -426,6 +426,7 @@ static int fetch_start(struct origin_fetch *f)
 static void leave_pool(struct origin_fetch *f)
 {
     struct pool *p = f->pool;
+    p->used_ms = now_of(f);
     if (f->channel == NULL) {
         TAILQ_REMOVE(&p->queue, f, in_pool);
         p->queue_count--;
