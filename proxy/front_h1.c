@@ -73,7 +73,7 @@ static struct front_stream *stream_take(struct front *f, struct conn *c)
         s = malloc(sizeof(*s));
         if (s == NULL) return NULL;
     }
-    memset(s, 0, offsetof(struct front_stream, authority));
+    memset(s, 0, offsetof(struct front_stream, fields));
     s->conn = c;
     c->stream = s;
     return s;

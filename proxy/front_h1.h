@@ -22,6 +22,7 @@ enum {
     READ_BLOCK_BYTES = 32 * 1024,   /* a reading reply of known length is sent in blocks of this */
     DRAIN_BYTES_MAX = 64 * 1024,    /* request content that is thrown away to save a connection already answered */
     AUTHORITY_BYTES_MAX = 255 + 16, /* a host name, a port */
+    HOST_KEPT_BYTES = 64,           /* a Host up to this is recognised when the connection's next request repeats it */
     FIELDS_INLINE = 48,             /* requests with more fields borrow an array for FRONT_FIELDS_MAX */
     STREAMS_KEPT = 1024,            /* free streams kept for reuse */
     ACCEPTS_PER_TURN = 64,
@@ -69,6 +70,10 @@ struct conn {
     char query_first;
     bool refused_by_us; /* an answer of front_refuse is on its way */
     bool gone;          /* the client left, or its deadline passed: nothing more is sent or read */
+
+    /* The authority of the request under way, and the Host that it was made of: the next one mostly says the same. */
+    char authority[AUTHORITY_BYTES_MAX], host[HOST_KEPT_BYTES];
+    size_t authority_len, host_len;
 
     struct loop_timer timer; /* the one timer for every deadline */
     uint32_t requests, requests_seen;
@@ -124,7 +129,6 @@ struct front_stream {
 
     char *path_copy;           /* path_query, when the raw target does not have it in one piece */
     struct field *many_fields; /* FRONT_FIELDS_MAX of them, or NULL */
-    char authority[AUTHORITY_BYTES_MAX];
     struct field fields[FIELDS_INLINE];
 };
 

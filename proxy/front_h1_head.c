@@ -161,10 +161,23 @@ static int framing_read(const struct head_walk *w, struct front_request *r, int 
 
 static bool authority_set(struct front_stream *s, struct view authority)
 {
+    struct conn *c = s->conn;
+    c->host_len = 0;
     if (!authority_is_valid(authority)) return false;
-    int n = authority_normalise(authority, false, s->authority, sizeof(s->authority));
-    s->head.authority = view_of(s->authority, n > 0 ? (size_t)n : 0);
+    int n = authority_normalise(authority, false, c->authority, sizeof(c->authority));
+    c->authority_len = n > 0 ? (size_t)n : 0;
     return n > 0;
+}
+
+static bool authority_of_host(struct front_stream *s, struct view host)
+{
+    struct conn *c = s->conn;
+    if (host.len > 0 && view_equal(host, view_of(c->host, c->host_len))) return true;
+    if (!authority_set(s, host)) return false;
+    if (host.len > HOST_KEPT_BYTES) return true;
+    memcpy(c->host, host.at, host.len);
+    c->host_len = host.len;
+    return true;
 }
 
 /* A client of HTTP/1.0 that names no host means the address it connected to. */
@@ -189,10 +202,13 @@ static bool authority_of_listener(struct front_stream *s)
 /* The target's own authority wins over Host (RFC 9112 §3.2.2), which must be there, once and valid, all the same (§3.2). */
 static bool authority_read(struct front_stream *s, const struct head_walk *w, const struct target *t)
 {
+    bool in_target = t->form == TARGET_ABSOLUTE || t->form == TARGET_AUTHORITY;
     if (w->hosts > 1 || (w->hosts == 0 && s->head.http_minor == 1)) return false;
-    if (w->hosts == 1 && !authority_set(s, w->host)) return false;
-    if (t->form == TARGET_ABSOLUTE || t->form == TARGET_AUTHORITY) return authority_set(s, t->authority);
-    return w->hosts == 1 || authority_of_listener(s);
+    if (w->hosts == 1 && !authority_of_host(s, w->host)) return false;
+    if (in_target && !authority_set(s, t->authority)) return false;
+    if (w->hosts == 0 && !in_target && !authority_of_listener(s)) return false;
+    s->head.authority = view_of(s->conn->authority, s->conn->authority_len);
+    return true;
 }
 
 /* "http://a?x": the path is "/", and "/?x" stands nowhere in the raw target. */

@@ -14,6 +14,8 @@
 
 enum { HEARD_MAX = 8 * 1024 * 1024, NOTES_MAX = 1024 * 1024, TURNS_MAX = 20 * 1000 };
 
+#define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
 /* ---- the handler: `plan` says what it does, `notes` what happened to it */
 
 enum when { AT_BEGIN, AT_END, LATER };
@@ -791,10 +793,45 @@ START_TEST(fields_date_and_length_go_out_as_given)
     plan.reply.date = "Sun, 06 Nov 1994 08:49:37 GMT";
     talk(GET("/"));
     heard_has("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
-    heard_has("\r\nX-Empty:  \r\n");
+    heard_has("\r\nX-Empty: \r\n");
     heard_has("\r\nAge: 7\r\n");
     heard_has("\r\nContent-Length: 5\r\n\r\nhello");
     ck_assert_uint_eq(count(heard, "Date: "), 1);
+}
+END_TEST
+
+START_TEST(an_empty_value_may_stand_first)
+{
+    plan.reply.fields = &fields[1];
+    plan.reply.field_count = 2;
+    talk(GET("/"));
+    heard_has("\r\nX-Empty:  \r\nAge: 7\r\n");
+    ck_assert_uint_eq(count(heard, "\r\nDate: "), 1);
+}
+END_TEST
+
+START_TEST(more_fields_than_may_be_are_refused)
+{
+    static struct front_field lines[FRONT_FIELDS_MAX + 2];
+    for (int i = 0; i < COUNT(lines); i++) lines[i] = (struct front_field){ "A", "b" };
+    plan.reply.fields = lines;
+    plan.reply.field_count = COUNT(lines);
+    talk(GET("/"));
+    ck_assert_int_eq(reply_rc, -E2BIG);
+    plan.reply.field_count = FRONT_FIELDS_MAX;
+    talk(GET("/"));
+    ck_assert_uint_eq(count(heard, "\r\nA: b"), FRONT_FIELDS_MAX);
+}
+END_TEST
+
+START_TEST(the_host_of_each_request_counts)
+{
+    talk(
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: B:80\r\n\r\nGET / HTTP/1.1\r\nHost: B:80\r\n\r\n"
+        "GET http://c/ HTTP/1.1\r\nHost: B:80\r\n\r\nGET / HTTP/1.1\r\nHost: B:80\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    ck_assert_str_eq(notes, "begin GET a / 1.1 0\nend delivered 5\nbegin GET b / 1.1 0\nend delivered 5\n"
+                            "begin GET b / 1.1 0\nend delivered 5\nbegin GET c / 1.1 0\nend delivered 5\n"
+                            "begin GET b / 1.1 0\nend delivered 5\nbegin GET a / 1.1 0\nend delivered 5\n");
 }
 END_TEST
 
@@ -806,15 +843,27 @@ START_TEST(a_date_is_added_when_none_is_given)
 END_TEST
 
 static const struct front_field bad_fields[] = {
-    { "X", "a\r\nInjected: b" }, { "X", "a\nb" }, { "X\r\nInjected", "b" }, { "X Y", "b" }, { "", "b" },
+    { "X", "a\r\nInjected: b" },
+    { "X", "a\nb" },
+    { "X\r\nInjected", "b" },
+    { "X Y", "b" },
+    { "", "b" },
+    { "Content-Length", "7" },
+    { "transfer-encoding", "chunked" },
+    { "Connection", "x" },
+    { "Date", "never" },
+    { "X:", "b" },
 };
 
 START_TEST(a_field_the_wire_cannot_carry_is_refused_and_another_reply_goes_out)
 {
-    plan.reply.fields = &bad_fields[_i];
-    plan.reply.field_count = 1;
+    const struct front_field after_a_good_one[] = { { "X-Good", "1" }, bad_fields[_i % COUNT(bad_fields)] };
+    bool first = _i < COUNT(bad_fields);
+    plan.reply.fields = first ? &bad_fields[_i] : after_a_good_one;
+    plan.reply.field_count = first ? 1 : 2;
     talk(GET("/"));
     ck_assert_int_eq(reply_rc, -EINVAL);
+    heard_lacks("X-Good");
     heard_has("HTTP/1.1 502 ");
     heard_lacks("Injected");
     ck_assert_uint_eq(released, 0); /* the reply that was refused is still the handler's */
@@ -1505,14 +1554,13 @@ START_TEST(draining_answers_who_was_in_the_backlog)
 }
 END_TEST
 
-#define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
-
 static void add_request_tests(TCase *c)
 {
     tcase_add_loop_test(c, a_bad_head_is_refused_and_nothing_behind_it_is_read, 0, COUNT(bad_heads));
     tcase_add_test(c, a_refusal_is_a_problem_document);
     tcase_add_loop_test(c, a_good_head_reaches_the_handler_as_it_was_sent, 0, COUNT(good_heads));
     tcase_add_test(c, http_1_0_without_host_means_the_address_of_the_listener);
+    tcase_add_test(c, the_host_of_each_request_counts);
     tcase_add_test(c, connect_is_answered_at_once_and_closes);
     tcase_add_loop_test(c, heads_and_targets_have_a_largest_size, 0, COUNT(sizes));
     tcase_add_loop_test(c, many_fields_cookies_and_arguments_are_bounded_not_hanging, 0, COUNT(manies));
@@ -1528,8 +1576,11 @@ static void add_request_tests(TCase *c)
 static void add_reply_tests(TCase *c)
 {
     tcase_add_test(c, fields_date_and_length_go_out_as_given);
+    tcase_add_test(c, an_empty_value_may_stand_first);
+    tcase_add_test(c, more_fields_than_may_be_are_refused);
     tcase_add_test(c, a_date_is_added_when_none_is_given);
-    tcase_add_loop_test(c, a_field_the_wire_cannot_carry_is_refused_and_another_reply_goes_out, 0, COUNT(bad_fields));
+    tcase_add_loop_test(c, a_field_the_wire_cannot_carry_is_refused_and_another_reply_goes_out, 0,
+                        2 * COUNT(bad_fields));
     tcase_add_test(c, a_head_too_large_is_refused_and_another_reply_goes_out);
     tcase_add_test(c, the_largest_reply_head_goes_out);
     tcase_add_loop_test(c, a_reply_without_content_sends_none_and_its_length_is_true, 0, COUNT(bodiless));
