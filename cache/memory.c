@@ -192,6 +192,17 @@ struct object *memory_get(struct memory *m, const struct store_id *id, struct vi
     return o;
 }
 
+struct object *memory_peek(struct memory *m, const struct store_id *id, struct view key)
+{
+    struct shard *s = shard_of(m, id);
+    pthread_mutex_lock(&s->lock);
+    struct object *o = *find(s, id);
+    if (o != NULL) object_ref(o);
+    pthread_mutex_unlock(&s->lock);
+    if (o != NULL && !view_equal(record_key(object_record(o)), key)) object_unref(&o);
+    return o;
+}
+
 bool memory_put(struct memory *m, struct object *o, enum memory_put how)
 {
     struct shard *s = shard_of(m, &o->id);

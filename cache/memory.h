@@ -14,6 +14,9 @@ void memory_free(struct memory *m);
 /** The object for this id, if its key and variant are equal in full. */
 struct object *memory_get(struct memory *m, const struct store_id *id, struct view key, struct view variant);
 
+/** The same for whoever only looks: any variant with this id, and no use is counted. */
+struct object *memory_peek(struct memory *m, const struct store_id *id, struct view key);
+
 enum memory_put { MEMORY_REPLACE, MEMORY_IF_ABSENT };
 /** Keep o (a reference is added), evicting others. @return false: it is larger than an entry may be, or nothing can leave */
 bool memory_put(struct memory *m, struct object *o, enum memory_put how);

@@ -11,7 +11,7 @@ static size_t bucket_of(uint64_t us)
     return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
-static int64_t bucket_end_us(size_t bucket)
+int64_t histogram_bucket_end_us(size_t bucket)
 {
     if (bucket < STEPS) return (int64_t)bucket;
     unsigned shift = (unsigned)(bucket / STEPS) - 1;
@@ -40,7 +40,7 @@ int64_t histogram_quantile(const struct histogram *const *h, size_t n, double q)
     uint64_t rank = (uint64_t)(q * (double)total);
     for (size_t b = 0; b < HISTOGRAM_BUCKETS; b++) {
         for (size_t i = 0; i < n; i++) seen += atomic_load_explicit(&h[i]->buckets[b], memory_order_relaxed);
-        if (seen > rank) return bucket_end_us(b);
+        if (seen > rank) return histogram_bucket_end_us(b);
     }
-    return bucket_end_us(HISTOGRAM_BUCKETS - 1);
+    return histogram_bucket_end_us(HISTOGRAM_BUCKETS - 1);
 }

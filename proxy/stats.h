@@ -58,5 +58,7 @@ void histogram_add(struct histogram *h, int64_t us);
 /** Upper bound in microseconds of the bucket that holds the quantile q (0..1) of all the given histograms together. */
 int64_t histogram_quantile(const struct histogram *const *h, size_t n, double q);
 uint64_t histogram_count(const struct histogram *h);
+/** The largest duration in microseconds that counts in this bucket; the last bucket takes all larger ones too. */
+int64_t histogram_bucket_end_us(size_t bucket);
 
 #endif
