@@ -158,14 +158,18 @@ int64_t current_age_s(const struct stored_head *s, int64_t now_s)
     return max_s(0, s->initial_age_s) + resident_s;
 }
 
+/* The status's own rule, else that of its class. */
 static bool status_rule(const struct policy *p, int status, int64_t *lifetime_s)
 {
+    bool found = false;
     for (size_t i = 0; i < p->status_lifetime_count; i++) {
-        if (p->status_lifetimes[i].status != status) continue;
-        *lifetime_s = p->status_lifetimes[i].lifetime_s;
-        return true;
+        const struct status_lifetime *rule = &p->status_lifetimes[i];
+        if (rule->status != status && (found || rule->status != status / 100)) continue;
+        *lifetime_s = rule->lifetime_s;
+        if (rule->status == status) return true;
+        found = true;
     }
-    return false;
+    return found;
 }
 
 /* §4.2.2: only where no explicit lifetime is given, for a status that allows it or a response explicitly marked as

@@ -1,5 +1,6 @@
 #include "cache/key.h"
 
+#include "cache/key_rules.h"
 #include "headers/list.h"
 #include "headers/target.h"
 
@@ -79,6 +80,55 @@ static bool key_finish(const struct text *t, struct key *out)
     return true;
 }
 
+/* Fields and cookies stand behind the URI, each in a line of its own: "name:value", or "name" for what is not there. No
+ * value holds a line end, so no request can write another's key. */
+static void text_add_chosen(struct text *t, const struct request_head *r, const struct key_rules *k)
+{
+    for (size_t i = 0; i < k->fields.count; i++) {
+        size_t at = field_find(r->fields, 0, k->fields.at[i]);
+        text_add(t, VIEW("\n"));
+        text_add(t, k->fields.at[i]);
+        for (; at < r->fields.count; at = field_find(r->fields, at + 1, k->fields.at[i])) {
+            text_add(t, VIEW(":"));
+            text_add(t, r->fields.lines[at].value);
+        }
+    }
+    for (size_t i = 0; i < k->cookies.count; i++) {
+        struct view value;
+        text_add(t, VIEW("\ncookie "));
+        text_add(t, k->cookies.at[i]);
+        if (!key_cookie(r->fields, k->cookies.at[i], &value)) continue;
+        text_add(t, VIEW("="));
+        text_add(t, value);
+    }
+}
+
+/* Parameters are chosen by their names in normal form, however a client has spelled them. */
+static void text_add_chosen_query(struct text *t, struct view query, const struct key_rules *k)
+{
+    char normal[KEY_TEXT_MAX];
+    int len = path_normalise(query, normal, sizeof normal);
+    if (len < 0 || t->full || t->len == t->cap) {
+        t->full = true;
+        return;
+    }
+    size_t mark = t->len + 1; /* behind the "?" */
+    len = key_query(view_of(normal, (size_t)len), k, t->at + mark, t->cap - mark);
+    if (len < 0) t->full = true;
+    if (len <= 0) return;
+    t->at[t->len] = '?';
+    t->len = mark + (size_t)len;
+}
+
+static void text_add_by_rules(struct text *t, const struct request_head *r, const struct key_rules *k)
+{
+    bool rules_for_query = k->sort_query || k->keep_only || k->drop.count > 0;
+    text_add(t, k->host.len > 0 ? k->host : r->authority);
+    text_add_path(t, rules_for_query && r->has_query ? r->path : r->path_query);
+    if (rules_for_query && r->has_query) text_add_chosen_query(t, r->query, k);
+    text_add_chosen(t, r, k);
+}
+
 bool key_from_request(const struct request_head *r, const struct policy *p, char *to, size_t cap, struct key *out)
 {
     struct text t = text_in(to, cap, KEY_TEXT_MAX);
@@ -87,8 +137,12 @@ bool key_from_request(const struct request_head *r, const struct policy *p, char
     text_add(&t, VIEW("\n"));
     text_add(&t, key_method(r));
     text_add(&t, r->https ? VIEW("\nhttps://") : VIEW("\nhttp://"));
-    text_add(&t, r->authority);
-    text_add_path(&t, r->path_query);
+    if (p->key.in_use) {
+        text_add_by_rules(&t, r, &p->key);
+    } else {
+        text_add(&t, r->authority);
+        text_add_path(&t, r->path_query);
+    }
     return key_finish(&t, out);
 }
 

@@ -16,6 +16,7 @@ struct key {
 
 /** "1" version LF method LF scheme "://" authority path?query, all normalised (path_normalise). HEAD shares GET's key, and
  *  so does POST, whose answer is only ever stored for GET (RFC 9110 §9.3.3); any other method has its own name.
+ *  The policy's key rules may change the authority and the query, and add lines behind the URI.
  *  @return false when it does not fit: then nothing is stored */
 MUST_USE bool key_from_request(const struct request_head *r, const struct policy *p, char *to, size_t cap,
                                struct key *out);

@@ -20,9 +20,10 @@ static struct request_directives directives_of(const struct request_head *r, con
     return d;
 }
 
-static bool method_is_looked_up(enum method m)
+static bool method_is_looked_up(const struct policy *p, enum method m)
 {
-    return m == METHOD_GET || m == METHOD_HEAD || m == METHOD_QUERY;
+    bool could_be = m == METHOD_GET || m == METHOD_HEAD || m == METHOD_QUERY;
+    return could_be && (p->uncached_methods & 1u << m) == 0;
 }
 
 /* Seconds past freshness: negative while fresh, 0 at the moment age equals lifetime (§4.2). A soft purge ends freshness at
@@ -135,9 +136,10 @@ struct reuse_decision reuse_decide(const struct request_head *request, const str
     struct request_directives ask = directives_of(request, p);
     struct reuse_decision d = { .source = LIFETIME_NONE };
 
-    if (!method_is_looked_up(request->method)) {
+    if (!method_is_looked_up(p, request->method)) {
+        bool post = request->method == METHOD_POST && (p->uncached_methods & 1u << METHOD_POST) == 0;
         say(&d, REUSE_PASS, REUSE_BECAUSE_METHOD);
-        d.may_store_answer = p->store && request->method == METHOD_POST && !ask.no_store;
+        d.may_store_answer = p->store && post && !ask.no_store;
         return d;
     }
     if (p->store) {

@@ -68,7 +68,8 @@ static bool route_passes(const struct candidate *c)
 static bool method_is_not_stored(const struct candidate *c)
 {
     enum method m = c->request->method;
-    return m != METHOD_GET && m != METHOD_POST && m != METHOD_QUERY; /* RFC 9110 §9.2.3, RFC 10008 §2.7 */
+    bool could_be = m == METHOD_GET || m == METHOD_POST || m == METHOD_QUERY; /* RFC 9110 §9.2.3, RFC 10008 §2.7 */
+    return !could_be || (c->policy->uncached_methods & 1u << m) != 0;
 }
 
 static bool post_is_no_get(const struct candidate *c)
@@ -126,6 +127,7 @@ static bool authorization_forbids(const struct candidate *c)
 {
     const struct response_directives *d = c->directives;
     bool lets_share = d->must_revalidate || d->is_public || (d->s_maxage.present && d->s_maxage.valid);
+    if (c->policy->authorization_is_ours) return false;
     return has_field(c->request->fields, FIELD_AUTHORIZATION) && !lets_share;
 }
 

@@ -211,6 +211,8 @@ static const struct {
     { 200, "Cache-Control: max-age=60", -1, -1, 60, 60, LIFETIME_MAX_AGE, false },
     { 200, "", -1, 20, -1, 0, LIFETIME_NONE, false },
     { 404, "", -1, -1, -1, 7, LIFETIME_STATUS_RULE, false },
+    { 410, "", -1, -1, -1, 9, LIFETIME_STATUS_RULE, false },
+    { 301, "", -1, -1, -1, 8, LIFETIME_STATUS_RULE, false },
     { 404, "Cache-Control: max-age=90", -1, 20, -1, 7, LIFETIME_STATUS_RULE, false },
 };
 
@@ -222,8 +224,10 @@ START_TEST(operators_limits)
     p.default_lifetime_s = limits[_i].default_s;
     p.minimum_lifetime_s = limits[_i].minimum_s;
     p.maximum_lifetime_s = limits[_i].maximum_s;
-    p.status_lifetimes[0] = (struct status_lifetime){ 404, 7 };
-    p.status_lifetime_count = 1;
+    p.status_lifetimes[0] = (struct status_lifetime){ 4, 9 }; /* the class, unless a status has its own */
+    p.status_lifetimes[1] = (struct status_lifetime){ 404, 7 };
+    p.status_lifetimes[2] = (struct status_lifetime){ 3, 8 };
+    p.status_lifetime_count = 3;
     struct field_section fields = section_of(&l, limits[_i].fields);
     struct stored_head s = store_head(ask(&a, "GET /", ""), limits[_i].status, fields, &p);
     struct lifetime got = freshness_lifetime(&s, &p, 0);

@@ -312,6 +312,22 @@ START_TEST(operators_choices)
 }
 END_TEST
 
+START_TEST(operators_methods_and_credentials)
+{
+    struct asked a;
+    struct lines l;
+    struct policy p = default_policy();
+    const struct request_head *request = ask(&a, "GET /", "Authorization: Basic YTpi");
+    check(decide(request, 200, section_of(&l, FRESH), &p, 5), NOT_STORED_AUTHORIZATION, "the origin's credentials");
+    p.authorization_is_ours = true;
+    check(decide(request, 200, section_of(&l, FRESH), &p, 5), STORABLE_BECAUSE_EXPLICIT_FRESHNESS, "weir's own");
+    p.uncached_methods = 1u << METHOD_GET;
+    check(decide(request, 200, section_of(&l, FRESH), &p, 5), NOT_STORED_METHOD, "a method left out");
+    p.uncached_methods = 1u << METHOD_POST;
+    check(decide(request, 200, section_of(&l, FRESH), &p, 5), STORABLE_BECAUSE_EXPLICIT_FRESHNESS, "another left out");
+}
+END_TEST
+
 START_TEST(set_cookie_is_stripped_or_kept)
 {
     struct asked a;
@@ -397,6 +413,7 @@ int main(void)
     tcase_add_loop_test(t, post_for_a_later_get, 0, ROWS(posts));
     tcase_add_loop_test(t, part_that_agrees_with_its_content_range, 0, ROWS(parts));
     tcase_add_test(t, operators_choices);
+    tcase_add_test(t, operators_methods_and_credentials);
     tcase_add_test(t, set_cookie_is_stripped_or_kept);
     tcase_add_loop_test(t, field_becomes_part_of_the_stored_response, 0, ROWS(lines_of));
     tcase_add_test(t, each_reason_can_be_told);
