@@ -17,7 +17,8 @@ struct seen {
 struct counting {
     struct purge_op *op;
     uint64_t before; /* purges and fetches from this number on do not concern us */
-    bool alone;      /* one name only: nothing can be seen twice */
+    uint64_t look_max;
+    bool alone; /* one name only: nothing can be seen twice */
     struct seen seen;
     /* the line whose responses are being walked */
     const struct line *line;
@@ -105,8 +106,8 @@ static uint64_t count_walk(struct counting *c, const uint64_t *tag, uint64_t lim
 static uint64_t count_tag(struct counting *c, uint64_t tag)
 {
     uint64_t total = store_tag_count(c->op->p->store, tag);
-    if (total > COUNT_LOOK_MAX && c->line->hard_seq == 0) return total;
-    return total > 0 ? count_walk(c, &tag, COUNT_LOOK_MAX, total) : 0;
+    if (total > c->look_max && c->line->hard_seq == 0) return total;
+    return total > 0 ? count_walk(c, &tag, c->look_max, total) : 0;
 }
 
 static uint64_t entries(const struct counting *c)
@@ -126,8 +127,8 @@ static uint64_t count_prefix(struct counting *c)
 static uint64_t count_all(struct counting *c)
 {
     uint64_t total = entries(c);
-    if (total > COUNT_LOOK_MAX && c->line->hard_seq == 0) return total;
-    return count_walk(c, NULL, COUNT_LOOK_MAX, total);
+    if (total > c->look_max && c->line->hard_seq == 0) return total;
+    return count_walk(c, NULL, c->look_max, total);
 }
 
 /* The record under the key itself is no response when the responses vary: it lists their fields. */
@@ -173,6 +174,7 @@ static void count(struct purge_op *op)
 {
     struct counting c = { .op = op, .before = op->dry_run ? UINT64_MAX : op->result.seq };
     uint64_t n = 0;
+    c.look_max = COUNT_LOOK_MAX / atomic_load(&op->p->counting);
     c.alone = op->lines.count == 1 && op->lines.of_kind[LINE_TAG] == 0;
     for (size_t i = 0; i < op->lines.count; i++) {
         c.line = &op->lines.at[i];
@@ -187,6 +189,7 @@ static void run(struct store_job *job)
 {
     struct purge_op *op = (struct purge_op *)((char *)job - offsetof(struct purge_op, job));
     count(op);
+    atomic_fetch_sub(&op->p->counting, 1);
     purge_op_release(op);
 }
 
@@ -195,5 +198,8 @@ void count_begin(struct purge_op *op)
     if (op->p->store == NULL || op->lines.count == 0) return;
     op->job.run = run;
     atomic_fetch_add(&op->waits, 1);
-    if (!store_submit(op->p->store, &op->job)) purge_op_release(op);
+    atomic_fetch_add(&op->p->counting, 1);
+    if (store_submit(op->p->store, &op->job)) return;
+    atomic_fetch_sub(&op->p->counting, 1);
+    purge_op_release(op);
 }

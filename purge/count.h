@@ -3,7 +3,8 @@
  * tag or host with more than COUNT_LOOK_MAX responses is counted by its index in constant time; then what another tag of
  * the same purge or an unreclaimed purge of another name also matches is counted too. A prefix on a host with more than
  * COUNT_PREFIX_MAX responses, and a large tag purged again before it was reclaimed, are extrapolated from so many.
- * Threads: on a reader thread of the store, or on the caller's when none will take it (then nothing is counted).      */
+ * When many purges come at once they share COUNT_LOOK_MAX, so that counting never keeps the store's readers busy.
+ * Threads: on a reader thread of the store; when none will take it, nothing in the store is counted.      */
 #ifndef WEIR_PURGE_COUNT_H
 #define WEIR_PURGE_COUNT_H
 

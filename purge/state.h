@@ -33,6 +33,7 @@ struct purges {
     struct line *covered; /* lines of the log that a durable fold covers; the thread forgets them */
     size_t covered_count;
 
+    atomic_uint counting; /* counts that are waiting or under way */
     _Atomic uint64_t purge_count, matched, folded, given_up;
 };
 

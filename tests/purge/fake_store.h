@@ -340,7 +340,8 @@ bool store_submit(struct store *s, struct store_job *job)
 /* ---- for the tests */
 
 /** Store what a fetch that began at fetch_seq brought, with `tags` (NULL-terminated, may be NULL) and its host's tag. */
-static inline void fake_store(const char *uri, uint64_t variant, uint64_t fetch_seq, const char *const *tags)
+static inline void fake_store_kind(enum record_kind kind, const char *uri, uint64_t variant, uint64_t fetch_seq,
+                                   const char *const *tags)
 {
     char key[512] = "1\nGET\n";
     struct fake_op op = { .kind = FAKE_PUT, .put = calloc(1, sizeof(*op.put)) };
@@ -352,7 +353,7 @@ static inline void fake_store(const char *uri, uint64_t variant, uint64_t fetch_
         r->tags[r->tag_count++] = strcmp(tags[i], "*") == 0 ? TAG_OVERFLOW : tag_hash(view_of_str(tags[i]));
     }
     struct record_inputs in = {
-        .kind = RECORD_RESPONSE, .key = text, .tags = r->tags, .tag_count = r->tag_count, .fetch_seq = fetch_seq
+        .kind = kind, .key = text, .tags = r->tags, .tag_count = r->tag_count, .fetch_seq = fetch_seq
     };
     key_hash(text, r->id.key);
     r->id.variant = variant;
@@ -361,6 +362,21 @@ static inline void fake_store(const char *uri, uint64_t variant, uint64_t fetch_
     ck_assert_uint_le(r->len, sizeof(r->bytes));
     record_write(&in, r->bytes);
     fake_queue(op);
+}
+
+static inline void fake_store(const char *uri, uint64_t variant, uint64_t fetch_seq, const char *const *tags)
+{
+    fake_store_kind(RECORD_RESPONSE, uri, variant, fetch_seq, tags);
+}
+
+/** Run what has waited for a reader thread. */
+static inline void fake_run_jobs(void)
+{
+    struct store_job *job;
+    while ((job = fake.jobs) != NULL) {
+        fake.jobs = job->next;
+        job->run(job);
+    }
 }
 
 /** Wait until the log has this many lines. */

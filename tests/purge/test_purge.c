@@ -33,7 +33,7 @@ static void wait_ack(const struct ack *ack)
 /* What to purge, as words: "tag:a", "url:http://h/x", "host:h", "prefix:http://h/", "group:g@h", "all". */
 struct wish {
     const char *names[NAMES_MAX];
-    bool soft, dry_run;
+    bool soft, dry_run, uncounted;
     int64_t now_s;
 };
 
@@ -80,7 +80,7 @@ static void word_name(struct wording *w, const char *name)
 
 static void begin(struct purges *p, const struct wish *wish, struct ack *ack)
 {
-    struct wording w = { .request = { .soft = wish->soft, .dry_run = wish->dry_run, .count = true } };
+    struct wording w = { .request = { .soft = wish->soft, .dry_run = wish->dry_run, .count = !wish->uncounted } };
     for (size_t i = 0; i < NAMES_MAX && wish->names[i] != NULL; i++) word_name(&w, wish->names[i]);
     w.request.uris = w.uris;
     w.request.uri_ids = w.ids;
@@ -645,6 +645,46 @@ START_TEST(a_purge_counts_what_it_matches)
 }
 END_TEST
 
+/* The record that lists what a key varies on is no response. */
+START_TEST(the_list_of_variants_is_not_counted)
+{
+    struct purges *p = purge_open(&fake, 0);
+    uint64_t hold = purge_fetch_begin(p);
+    fake_store_kind(RECORD_VARY, "http://a/x", 0, hold, NULL);
+    fake_store("http://a/x", 1, hold, NULL);
+    fake_store("http://a/x", 2, hold, NULL);
+    ck_assert_uint_eq(DRY_RUN(p, "url:http://a/x").matched, 2);
+    ck_assert_uint_eq(DRY_RUN(p, "host:a").matched, 2);
+    ck_assert_uint_eq(DRY_RUN(p, "prefix:http://a/").matched, 2);
+    ck_assert_uint_eq(DRY_RUN(p, "all").matched, 2);
+    ck_assert(purge_fetch_end(p, hold));
+    purge_close(p);
+}
+END_TEST
+
+/* Nothing is reclaimed before it has been counted. */
+START_TEST(counting_comes_before_reclaiming)
+{
+    struct purges *p = purge_open(&fake, 0);
+    struct ack ack;
+    purge_set_pause_ms(p, 0);
+    three_responses(purge_current_seq(p));
+    fake.jobs_wait = true;
+    begin(p, &(struct wish){ .names = { "tag:t" } }, &ack);
+    ck_assert(check(p, "http://a/x", (const char *[]){ "t", NULL }, 0).hard); /* in force, and durable */
+    ck_assert_uint_eq(fake.line_count, 1);
+    purge(p, (struct wish){ .names = { "host:c" }, .uncounted = true }); /* wakes the thread */
+    for (int i = 0; i < 1000; i++) sched_yield();
+    ck_assert_int_eq(atomic_load(&ack.calls), 0);
+    fake_run_jobs();
+    wait_ack(&ack);
+    ck_assert_uint_eq(ack.result.matched, 3);
+    fake_wait_lines(0);
+    ck_assert_uint_eq(fake.record_count, 1);
+    purge_close(p);
+}
+END_TEST
+
 /* A large tag is counted by its index; none of its responses is looked at. */
 START_TEST(a_large_tag_is_counted_at_once)
 {
@@ -660,10 +700,6 @@ START_TEST(a_large_tag_is_counted_at_once)
     purge_close(p);
 }
 END_TEST
-
-struct memory_only {
-    struct response response;
-};
 
 static uint64_t count_memory(void *arg, struct purge_match *m)
 {
@@ -1096,6 +1132,8 @@ int main(void)
     tcase_add_test(t, what_the_store_cannot_log_is_an_error_and_in_force);
     tcase_add_test(t, numbers_lost_in_a_crash_are_not_used_again);
     tcase_add_loop_test(t, a_purge_counts_what_it_matches, 0, ROWS(counts));
+    tcase_add_test(t, the_list_of_variants_is_not_counted);
+    tcase_add_test(t, counting_comes_before_reclaiming);
     tcase_add_test(t, a_large_tag_is_counted_at_once);
     tcase_add_test(t, what_is_in_memory_only_is_counted_too);
     tcase_add_loop_test(t, space_is_reclaimed_and_the_line_forgotten, 0, ROWS(reclaims));
