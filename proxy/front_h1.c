@@ -279,6 +279,10 @@ static bool version_fits(char *why, size_t cap)
 static struct MHD_Daemon *daemon_new(struct front *f)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+#if MHD_VERSION >= 0x01000000
+    flags |=
+        MHD_USE_NO_THREAD_SAFETY; /* it is only called in the loop's thread; else connections added wait for a turn */
+#endif
     /* Closed connections count until MHD's next turn, so its limit is out of reach of ours. */
     unsigned limit = f->settings.connections_max < UINT32_MAX / 2 ? f->settings.connections_max * 2 + 1000 : UINT32_MAX;
     /* clang-format off */
@@ -286,9 +290,10 @@ static struct MHD_Daemon *daemon_new(struct front *f)
                             MHD_OPTION_CONNECTION_LIMIT, limit,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
                             MHD_OPTION_CONNECTION_TIMEOUT, 0u,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1,
 #if MHD_VERSION >= 0x01000000
-                            MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2,
+                            MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
+#else
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1,
 #endif
                             MHD_OPTION_URI_LOG_CALLBACK, on_target, f,
                             MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, f,
