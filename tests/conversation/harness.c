@@ -378,7 +378,9 @@ static void ready_to_ask(struct scene *s, struct client *c)
     bool used = c->response.head.start != NULL;
     if (used && !c->response.content.ended && !c->response.broken)
         scene_fail(s, "the response before was not read to its end");
-    bool stale = c->fd < 0 || c->response.broken || c->response.content.framing == UNTIL_CLOSE;
+    const char *connection = used ? head_value(&c->response.head, "Connection") : NULL;
+    bool closing = connection != NULL && strcasecmp(connection, "close") == 0;
+    bool stale = closing || c->fd < 0 || c->response.broken || c->response.content.framing == UNTIL_CLOSE;
     if ((stale || stream_wait(&c->stream, 0)) && !client_reconnect(c)) scene_fail(s, "weir takes no connection");
 }
 
@@ -583,7 +585,10 @@ void admin_asks(struct scene *s, const char *request, const char *json)
 {
     if (s->admin == NULL) s->admin = client_open(s->weir.admin_port);
     if (s->admin == NULL) scene_fail(s, "nobody answers on the admin port");
-    asks_with(s, s->admin, request, json == NULL ? NULL : "Content-Type: application/json", json);
+    char fields[128]; /* the admin API answers to its own name only */
+    snprintf(fields, sizeof fields, "Host: 127.0.0.1:%d%s", s->weir.admin_port,
+             json == NULL ? "" : "\nContent-Type: application/json");
+    asks_with(s, s->admin, request, fields, json);
 }
 
 void admin_hears(struct scene *s, const char *status, const char *fields)

@@ -154,7 +154,9 @@ static bool is_ready(const struct process *p)
 static void add_option(char *words, size_t size, const char *options, const char *name, const char *value)
 {
     size_t len = strlen(words);
-    if (strstr(options, name) == NULL) snprintf(words + len, size - len, " %s %s", name, value);
+    char given[64];
+    snprintf(given, sizeof given, "%s ", name);
+    if (strstr(options, given) == NULL) snprintf(words + len, size - len, " %s %s", name, value);
 }
 
 static void command_line(const struct process *p, const char *origin_url, const char *options, char *words, size_t size)
@@ -165,7 +167,7 @@ static void command_line(const struct process *p, const char *origin_url, const 
     snprintf(words, size, "weir --listen 127.0.0.1:%d", p->port);
     add_option(words, size, options, "--origin", origin_url);
     add_option(words, size, options, "--admin", admin);
-    add_option(words, size, options, "--store ", store);
+    add_option(words, size, options, "--store", store);
     add_option(words, size, options, "--store-size", "64MiB");
     add_option(words, size, options, "--memory", "16MiB");
     add_option(words, size, options, "--workers", "2");

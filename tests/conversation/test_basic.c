@@ -89,18 +89,29 @@ static const struct content_row {
     { 1, UNTIL_CLOSE },     { 65537, UNTIL_CLOSE }, { 9000001, UNTIL_CLOSE },
 };
 
+/* Right after the last byte a client may still join the fetch as it ends; soon it is a hit. */
+static void reads_until_hit(struct scene *s, const char *request, uint64_t seed, uint64_t len)
+{
+    bool hit = false;
+    for (int i = 0; i < 100 && !hit; i++) {
+        client_asks(s, request, "");
+        hears_head(s, scene_client(s), "200", "");
+        hears_pattern(s, scene_client(s), seed, 0, len);
+        hit = head_lacks(&scene_client(s)->response.head, "Cache-Status: weir; hit") == NULL;
+    }
+    holds(s, hit);
+}
+
 START_TEST(content_is_the_same_to_the_byte)
 {
     const struct content_row *row = &contents[_i];
     struct scene *s = scene_begin(NULL);
     origin_answers_as(s, .status = "200", .fields = "Cache-Control: max-age=60", .pattern_len = row->len, .seed = 5,
                       .framing = row->framing);
-    for (int times = 0; times < 3; times++) {
-        client_asks(s, "GET /large", "");
-        hears_head(s, scene_client(s), "200",
-                   times == 0 ? "Cache-Status: weir; fwd=uri-miss" : "Cache-Status: weir; hit");
-        hears_pattern(s, scene_client(s), 5, 0, row->len);
-    }
+    client_asks(s, "GET /large", "");
+    hears_head(s, scene_client(s), "200", "Cache-Status: weir; fwd=uri-miss");
+    hears_pattern(s, scene_client(s), 5, 0, row->len);
+    reads_until_hit(s, "GET /large", 5, row->len);
     origin_count_is(s, 1);
     scene_end(s);
 }
@@ -111,11 +122,10 @@ START_TEST(a_response_larger_than_memory_is_a_hit_all_the_same)
     enum { LEN = 24 << 20 };
     struct scene *s = scene_begin("--memory 8MiB");
     origin_answers_as(s, .status = "200", .fields = "Cache-Control: max-age=60", .pattern_len = LEN, .seed = 6);
-    for (int times = 0; times < 2; times++) {
-        client_asks(s, "GET /large", "");
-        hears_head(s, scene_client(s), "200", "Content-Length: 25165824");
-        hears_pattern(s, scene_client(s), 6, 0, LEN);
-    }
+    client_asks(s, "GET /large", "");
+    hears_head(s, scene_client(s), "200", "Cache-Status: weir; fwd=uri-miss; stored");
+    hears_pattern(s, scene_client(s), 6, 0, LEN);
+    reads_until_hit(s, "GET /large", 6, LEN);
     origin_count_is(s, 1);
     scene_end(s);
 }
@@ -153,9 +163,7 @@ START_TEST(full_tiers_refuse_nobody)
         hears_head(s, scene_client(s), "200", "");
         hears_pattern(s, scene_client(s), (uint64_t)i, 0, LEN);
     }
-    client_asks(s, say(s, "GET /%d", COUNT_OF - 1), "");
-    hears_head(s, scene_client(s), "200", "Cache-Status: weir; hit");
-    hears_pattern(s, scene_client(s), COUNT_OF - 1, 0, LEN);
+    reads_until_hit(s, say(s, "GET /%d", COUNT_OF - 1), COUNT_OF - 1, LEN);
     scene_end(s);
 }
 END_TEST

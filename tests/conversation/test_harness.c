@@ -168,6 +168,7 @@ static const struct expectation_row {
     { "Cache-Status: weir; fwd=uri-miss; stored", "Cache-Status: weir; !stored", false },
     { "Cache-Status: weir; fwd=uri-miss", "Cache-Status: weir; !stored", true },
     { "Cache-Status: far; hit, weir; fwd=miss", "Cache-Status: weir; hit", false },
+    { "Cache-Status: far; hit, weir; fwd=miss", "Cache-Status: weir; fwd=miss", true },
     { "Cache-Status: weir; fwd=miss; detail=\"a; hit\"", "Cache-Status: weir; !hit; fwd=miss", true },
 };
 

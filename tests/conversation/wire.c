@@ -370,8 +370,8 @@ static bool member_has(const char *member, const char *expected)
 static bool cache_status_meets(const char *value, const char *expected)
 {
     char copy[512], wanted[256];
-    const char *last = strrchr(value, ',');
-    if (last == NULL || strstr(last, "weir") == NULL) last = value;
+    const char *comma = strrchr(value, ','), *last = comma == NULL ? value : comma + 1;
+    if (strstr(last, "weir") == NULL) last = value; /* a comma within a string */
     snprintf(copy, sizeof copy, "%s", expected);
     for (char *at = copy; next_parameter(&at, wanted, sizeof wanted) != NULL;) {
         bool absent = wanted[0] == '!';
@@ -384,7 +384,7 @@ static bool head_meets(const struct head *h, const char *name, const char *expec
 {
     for (size_t i = 0; i < h->count; i++) {
         if (strcasecmp(h->lines[i].name, name) != 0) continue;
-        bool cache_status = strcasecmp(name, "Cache-Status") == 0 && expected[0] != '*';
+        bool cache_status = strcasecmp(name, "Cache-Status") == 0 && strchr("*~", expected[0]) == NULL;
         if (cache_status && cache_status_meets(h->lines[i].value, expected)) return true;
         if (!cache_status && value_meets(h->lines[i].value, expected)) return true;
     }
