@@ -428,16 +428,18 @@ static bool text_add_weighted(struct text *t, const struct nominated *n, bool ke
 
 static void text_add_list(struct text *t, const struct nominated *n, bool lower, int *members)
 {
-    struct list_walk walk = list_of(n->section, n->id);
     struct view member;
     *members = 0;
-    while (list_walk_next(&walk, &member)) {
-        if (member_is_left_out(n, member)) continue;
-        if ((*members)++ > 0) text_add(t, VIEW(", "));
-        if (lower) {
-            text_add_lower(t, member);
-        } else {
-            text_add(t, member);
+    for (const struct field *line = nominated_next(n, NULL); line != NULL; line = nominated_next(n, line)) {
+        struct view rest = line->value;
+        while (list_next(&rest, &member)) {
+            if (member_is_left_out(n, member)) continue;
+            if ((*members)++ > 0) text_add(t, VIEW(", "));
+            if (lower) {
+                text_add_lower(t, member);
+            } else {
+                text_add(t, member);
+            }
         }
     }
 }
@@ -458,7 +460,8 @@ static bool text_add_value(struct text *t, const struct nominated *n)
         return true;
     }
     if (weighted && text_add_weighted(t, n, keep_order, &members)) return handling != VARY_ALLOW || members > 0;
-    if (!weighted && traits->list) {
+    /* A field that weir does not know may come in several lines, so its commas separate (RFC 9110 §5.3). */
+    if (!weighted && (traits->list || (n->id == FIELD_OTHER && n->rule == NULL))) {
         text_add_list(t, n, traits->nocase_value, &members);
         return handling != VARY_ALLOW || members > 0;
     }
@@ -473,7 +476,9 @@ static bool text_add_value(struct text *t, const struct nominated *n)
 static void text_add_nominated(struct text *t, const struct nominated *n)
 {
     text_add(t, n->name);
-    if (nominated_next(n, NULL) != NULL) {
+    /* What the client's Connection takes off on the way never reaches the origin: it counts as absent. */
+    bool taken_off = n->id == FIELD_OTHER && field_named_by_connection(n->section, n->name);
+    if (nominated_next(n, NULL) != NULL && !taken_off) {
         size_t absent = t->len;
         text_add(t, VIEW(":"));
         if (!text_add_value(t, n)) t->len = absent;

@@ -202,7 +202,8 @@ static const struct {
     { "bar,baz,foo", "Foo: 1\nBar: 2", "bar:2\nbaz\nfoo:1\n" },
     { "foo", "Foo: 1\nfoo: 2", "foo:1, 2\n" },
     { "foo", "Foo: 1, 2", "foo:1, 2\n" },
-    { "foo", "Foo: 1,2", "foo:1,2\n" }, /* weir cannot know that it is a list */
+    { "foo", "Foo: 1\nConnection: foo", "foo\n" }, /* RFC 9110 §7.6.1: it goes no further */
+    { "foo", "Foo: 1,2", "foo:1, 2\n" },           /* it may come in two lines, so its commas separate */
     { "foo", "Foo: a", "foo:a\n" },
     { "foo", "Foo: A", "foo:A\n" },
     { "cookie", "Cookie: A=1", "cookie:A=1\n" },
