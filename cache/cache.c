@@ -9,7 +9,7 @@ enum {
     UNSHARED_SLOTS = 1 << 14, /* a newcomer takes the place of whoever had its slot */
     WHOLE_LIMIT_MAX = 8 << 20,
     WHOLE_LIMIT_SHARE = 16, /* of the memory budget */
-    STORE_SHARE = 4,        /* a content may take 1/4 of the store at most */
+    STORE_SHARE = 2, /* a content may take half of the store at most */
     COLD_NS = 500 * 1000,   /* a look-up that took longer has waited for the disk */
     WARM_LOOKUPS = 64,      /* quick look-ups in a row before the store counts as warm */
 };

@@ -215,7 +215,8 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     struct object *old = NULL;
     pthread_mutex_lock(&s->lock);
     struct object **at = find(s, &o->id);
-    if (*at != NULL && how == MEMORY_IF_ABSENT) {
+    bool keep = *at != NULL && (how == MEMORY_IF_ABSENT || object_head(*at)->fetch_seq > object_head(o)->fetch_seq);
+    if (keep) {
         atomic_fetch_sub_explicit(&m->bytes, bytes, memory_order_relaxed);
         pthread_mutex_unlock(&s->lock);
         return true;

@@ -18,7 +18,7 @@ struct object *memory_get(struct memory *m, const struct store_id *id, struct vi
 struct object *memory_peek(struct memory *m, const struct store_id *id, struct view key);
 
 enum memory_put { MEMORY_REPLACE, MEMORY_IF_ABSENT };
-/** Keep o (a reference is added), evicting others. @return false: it is larger than an entry may be, or nothing can leave */
+/** Keep o (a reference is added), evicting others. What was fetched after a younger purge than o stays in o's place. @return false: it is larger than an entry may be, or nothing can leave */
 bool memory_put(struct memory *m, struct object *o, enum memory_put how);
 /** Remove whatever is there, or only `expected` when it is not NULL. */
 void memory_remove(struct memory *m, const struct store_id *id, const struct object *expected);

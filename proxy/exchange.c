@@ -138,25 +138,13 @@ static void wait_in(struct exchange *x, enum exchange_state state)
 
 /* ---- purges against what was found */
 
-static struct purge_subject subject_of(const struct object *o)
-{
-    const struct record_head *head = object_head(o);
-    struct view uri = record_uri(view_of((const char *)head, o->record_len));
-    return (struct purge_subject){ .uri = uri,
-                                   .authority = purge_authority_of(uri),
-                                   .tags = record_tags(head),
-                                   .tag_count = head->tag_count,
-                                   .tags_known = true,
-                                   .fetch_seq = head->fetch_seq };
-}
-
 /* @return false: purged hard. One comparison, unless a purge has happened since it was last checked. */
 static bool survives_purges(struct exchange *x, struct object *o, int64_t *soft_age_s)
 {
     uint64_t seq = purge_current_seq(purges_of(x));
     x->purged_soft = false;
     if (atomic_load_explicit(&o->checked_seq, memory_order_relaxed) >= seq) return true;
-    struct purge_subject subject = subject_of(o);
+    struct purge_subject subject = object_purge_subject(o);
     struct purge_verdict v = purge_check(purges_of(x), &subject);
     if (v.hard) return false;
     x->purged_soft = v.soft;
@@ -175,7 +163,7 @@ static bool may_join(void *arg, const struct flight *f)
             .uri = uri, .authority = purge_authority_of(uri), .under_way = true, .fetch_seq = f->fetch_seq
         };
         if (f->object != NULL) {
-            subject = subject_of(f->object);
+            subject = object_purge_subject(f->object);
             subject.under_way = true;
         }
         struct purge_verdict v = purge_check(purges_of(x), &subject);
@@ -313,7 +301,7 @@ static void fly_together(struct exchange *x)
         return;
     }
     wait_in(x, EXCHANGE_FLIGHT);
-    x->collapsed = !leading;
+    x->late = !leading && atomic_load_explicit(&x->flight->state, memory_order_acquire) == FLIGHT_RESPONSE;
     if (leading) begin_fetch(x, true, true);
     bool news = atomic_load_explicit(&x->flight->state, memory_order_acquire) != FLIGHT_OPEN;
     if (news) loop_post(x->worker->loop, &x->task);
@@ -573,6 +561,21 @@ static bool is_for_me(struct exchange *x, struct object *o)
     return object_is_for(o, x->q.key.text, mine.text);
 }
 
+/* Who came while the fetch had no answer yet was collapsed into it; who came later found a response in the cache, although
+ * it may still fill. */
+static void note_shared(struct exchange *x)
+{
+    struct counters *c = &x->worker->counters;
+    stats_add(x->late ? &c->hits : &c->collapsed, 1);
+    if (x->late) {
+        stats_add(&c->hits_memory, 1);
+        x->outcome = (struct outcome){ .hit = true };
+        x->hit = true;
+    } else {
+        x->outcome.collapsed = true;
+    }
+}
+
 static void after_shared_response(struct exchange *x)
 {
     struct object *o = x->flight->object;
@@ -590,8 +593,7 @@ static void after_shared_response(struct exchange *x)
             look_again(x);
             return;
         }
-        stats_add(&x->worker->counters.collapsed, 1);
-        x->outcome.collapsed = true;
+        note_shared(x);
     }
     if (broke_already(x, o->body)) return;
     x->outcome.stored = mine && x->flight->stored;

@@ -335,7 +335,8 @@ void answer_from_fetch(struct exchange *x)
 {
     const struct fetch_response *r = fetch_response(x->fetch);
     int64_t age_s = current_age_s(&r->head, exchange_now_s(x));
-    struct source s = { .status = r->status, .fields = r->fields, .age_s = has_age(r) || r->stored ? age_s : -1 };
+    /* Age would say that the origin did not make this response just now (RFC 9111 §5.1). */
+    struct source s = { .status = r->status, .fields = r->fields, .age_s = has_age(r) ? age_s : -1 };
     fill_from_body(&s, r->body);
     if (r->stored) {
         struct lifetime l = freshness_lifetime(&r->head, &x->route->policy, x->q.key.hash[0]);

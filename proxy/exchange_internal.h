@@ -57,7 +57,7 @@ struct exchange {
     struct fetch *fetch; /* this exchange began it */
     struct fetch_listener listener;
     struct upload *upload;
-    bool collapsed;
+    bool late; /* joined a flight whose response was already there */
     /* the answer */
     struct outcome outcome;
     struct object *object;

@@ -177,6 +177,27 @@ struct landing {
     struct body *body;     /* a large content that is on its way to the store */
 };
 
+/* A purge that came while the fetch was under way has the last word: its response must not take the place of one that was
+ * fetched after the purge. */
+static bool is_purged(const struct landing *l)
+{
+    struct purge_subject s = object_purge_subject(l->object);
+    s.under_way = true;
+    return purge_check(l->weir->purges, &s).hard;
+}
+
+static void land(void *arg);
+
+static void admit_unless_purged(struct landing *l)
+{
+    if (is_purged(l)) {
+        object_unref(&l->object);
+        land(l);
+    } else {
+        cache_admit(l->weir->cache, l->object, land, l);
+    }
+}
+
 /* Nobody joins the flight any more: what it brought can be found. Purges need not wait for it either; one that gave up
  * waiting may have been forgotten, so what was kept must go. */
 static void land(void *arg)
@@ -188,6 +209,7 @@ static void land(void *arg)
     flight_unref(&l->flight);
     object_unref(&l->object);
     body_unref(&l->body);
+    atomic_fetch_sub(&l->weir->landings, 1);
     free(l);
 }
 
@@ -195,6 +217,7 @@ static struct landing *landing_new(struct fetch *f, struct object *o, struct bod
 {
     struct landing *l = malloc(sizeof *l);
     if (l == NULL) return NULL;
+    atomic_fetch_add(&f->worker->weir->landings, 1);
     *l = (struct landing){ f->worker->weir, flight_ref(f->flight), o != NULL ? object_ref(o) : NULL,
                            body != NULL ? body_ref(body) : NULL };
     return l;
@@ -212,7 +235,7 @@ void fetch_admit(struct fetch *f, struct object *o)
     if (l == NULL)
         fetch_land_with_nothing(f);
     else
-        cache_admit(f->worker->weir->cache, o, land, l);
+        admit_unless_purged(l);
 }
 
 void fetch_fail(struct fetch *f, int status, const char *detail)
@@ -240,8 +263,8 @@ static void content_stored(void *arg, int result)
         land(l);
         return;
     }
-    body_keep_number(l->body);
-    cache_admit(l->weir->cache, l->object, land, l);
+    if (!is_purged(l)) body_keep_number(l->body);
+    admit_unless_purged(l);
 }
 
 static struct object *complete_object(struct fetch *f, struct view whole)
@@ -276,7 +299,7 @@ static void keep(struct fetch *f)
     } else {
         stats_add(&f->worker->counters.stored, 1);
         if (whole.at != NULL)
-            cache_admit(f->worker->weir->cache, o, land, l);
+            admit_unless_purged(l);
         else
             body_when_stored(f->response.body, content_stored, l);
     }

@@ -36,38 +36,54 @@ static bool set_on(int fd, int level, int option)
     return setsockopt(fd, level, option, &on, sizeof(on)) == 0;
 }
 
-/* Accepted sockets inherit TCP_NODELAY. IPv6 listens to IPv6 only, so that every IPv4 peer has its IPv4 address. */
-static int socket_open(const struct addrinfo *a)
+enum sharing { ALONE, SHARED };
+
+/* Accepted sockets inherit TCP_NODELAY. IPv6 listens to IPv6 only, so that every IPv4 peer has its IPv4 address.
+ * @return fd, or negative errno */
+static int socket_open(const struct addrinfo *a, enum sharing sharing)
 {
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    bool ready = set_on(fd, SOL_SOCKET, SO_REUSEADDR) && set_on(fd, SOL_SOCKET, SO_REUSEPORT) &&
-                 set_on(fd, IPPROTO_TCP, TCP_NODELAY);
+    if (fd < 0) return -errno;
+    bool ready = set_on(fd, SOL_SOCKET, SO_REUSEADDR) && set_on(fd, IPPROTO_TCP, TCP_NODELAY);
+    if (sharing == SHARED) ready = ready && set_on(fd, SOL_SOCKET, SO_REUSEPORT);
     if (a->ai_family == AF_INET6) ready = ready && set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     if (ready && bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0) return fd;
     int saved = errno;
     close(fd);
-    errno = saved;
-    return -1;
+    return -saved;
 }
 
-int listener_open(const char *address_port, char *why, size_t cap)
+static int open_as(const char *address_port, enum sharing sharing, char *why, size_t cap)
 {
     char host[ADDRESS_MAX + 1];
     const char *port;
     if (!address_split(address_port, host, &port)) {
         snprintf(why, cap, "'%s' is no address to listen on: write 127.0.0.1:8080 or [::1]:8080", address_port);
-        return -1;
+        return -EINVAL;
     }
     const struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
     struct addrinfo *found = NULL;
     int rc = getaddrinfo(host, port, &hints, &found);
     if (rc != 0) {
         snprintf(why, cap, "cannot listen on %s: %s", address_port, gai_strerror(rc));
-        return -1;
+        return -EADDRNOTAVAIL;
     }
-    int fd = socket_open(found);
-    if (fd < 0) snprintf(why, cap, "cannot listen on %s: %s", address_port, strerror(errno));
+    int fd = socket_open(found, sharing);
+    if (fd < 0) snprintf(why, cap, "cannot listen on %s: %s", address_port, strerror(-fd));
     freeaddrinfo(found);
     return fd;
+}
+
+int listener_check(const char *address_port, char *why, size_t cap)
+{
+    int fd = open_as(address_port, ALONE, why, cap);
+    if (fd < 0) return fd;
+    close(fd);
+    return 0;
+}
+
+int listener_open(const char *address_port, char *why, size_t cap)
+{
+    int fd = open_as(address_port, SHARED, why, cap);
+    return fd < 0 ? -1 : fd;
 }

@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, DRAIN_MS = 30 * 1000 };
+enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, DRAIN_MS = 30 * 1000, LANDING_MS = 10 * 1000 };
 
 static int fail(int status, const char *why)
 {
@@ -76,15 +76,8 @@ static int open_tiers(struct weir *w, const struct options *o)
 static bool keep_after_purges(void *arg, struct object *o)
 {
     struct weir *w = arg;
-    struct view uri = record_uri(view_of(object_record(o), o->record_len));
-    const struct record_head *head = object_head(o);
-    struct purge_subject s = { .uri = uri,
-                               .authority = purge_authority_of(uri),
-                               .tags = record_tags(head),
-                               .tag_count = head->tag_count,
-                               .tags_known = true,
-                               .fetch_seq = head->fetch_seq };
-    if (head->kind == RECORD_VARY) return true;
+    if (object_head(o)->kind == RECORD_VARY) return true;
+    struct purge_subject s = object_purge_subject(o);
     struct purge_verdict v = purge_check(w->purges, &s);
     if (!v.hard && !v.soft) atomic_store_explicit(&o->checked_seq, v.checked_seq, memory_order_relaxed);
     return !v.hard;
@@ -95,6 +88,16 @@ static void sweep_memory(void *arg, uint64_t below_seq)
     struct weir *w = arg;
     (void)below_seq;
     memory_sweep(cache_memory(w->cache), keep_after_purges, w);
+}
+
+static int check_addresses(const struct options *o)
+{
+    char why[WHY_BYTES];
+    for (size_t i = 0; i <= o->listen_count; i++) {
+        int rc = listener_check(i < o->listen_count ? o->listen[i] : o->admin, why, sizeof why);
+        if (rc != 0) return fail(rc == -EINVAL ? EXIT_USAGE : EXIT_RUNNING, why);
+    }
+    return 0;
 }
 
 static int open_listeners(const struct options *o, int *fds)
@@ -141,56 +144,89 @@ static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
     atomic_store(&w->draining, true);
     for (size_t i = 0; i < w->worker_count; i++) worker_stop(w->workers[i]);
     for (size_t i = 0; i < w->worker_count; i++) worker_join(w->workers[i]);
+    w->worker_count = 0;
     admin_stop(admin);
     admin_join(admin);
-    purge_close(w->purges);
-    store_close(w->store);
-    cache_free(w->cache);
-    site_unref(&w->site);
     return 0;
+}
+
+/* Responses that the store's thread still carries into the cache use the purges: they come first. */
+static void await_landings(struct weir *w)
+{
+    for (int waited_ms = 0; atomic_load(&w->landings) > 0 && waited_ms < LANDING_MS; waited_ms++) usleep(1000);
+}
+
+static void weir_free(struct weir *w)
+{
+    for (size_t i = 0; i < w->worker_count; i++) worker_discard(w->workers[i]);
+    await_landings(w);
+    if (w->purges != NULL) purge_close(w->purges);
+    if (w->store != NULL) store_close(w->store);
+    if (w->cache != NULL) cache_free(w->cache);
+    site_unref(&w->site);
+    free(w->admin_token);
+    free(w);
+}
+
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* What can be wrong with the options beyond their form. */
+static int take_options(struct weir *w, const struct options *o)
+{
+    char why[WHY_BYTES] = "";
+    clock_init(&w->clock);
+    w->started_s = clock_now_s(&w->clock);
+    w->drain_ms = DRAIN_MS;
+    if (!random_instance(w->instance)) return fail(EXIT_RUNNING, "the system gives no random numbers");
+    w->site = site_new(o->origin, why, sizeof why);
+    if (w->site == NULL) return fail(EXIT_USAGE, why);
+    w->admin_token = read_token(o->admin_token_file, why, sizeof why);
+    if (why[0] != '\0') return fail(EXIT_USAGE, why);
+    int rc = check_addresses(o);
+    if (rc == 0 && w->admin_token == NULL && !is_loopback(o->admin))
+        rc = fail(EXIT_USAGE, "--admin is not a loopback address and no token is set; set WEIR_ADMIN_TOKEN or "
+                              "--admin-token-file");
+    return rc;
+}
+
+static int serve_with(struct weir *w, const struct options *o, const sigset_t *signals)
+{
+    char why[WHY_BYTES] = "";
+    int rc = open_tiers(w, o);
+    if (rc == 0) rc = build_workers(w, o);
+    if (rc != 0) return rc;
+    purge_set_sweeper(w->purges, sweep_memory, w);
+    int admin_fd = listener_open(o->admin, why, sizeof why);
+    struct admin *admin = admin_fd < 0 ? NULL : admin_new(w, &admin_fd, 1, why, sizeof why);
+    if (admin == NULL) return fail(EXIT_RUNNING, why);
+    for (size_t i = 0; i < o->listen_count; i++)
+        fprintf(stderr, "weir: serving %s on http://%s, admin on http://%s\n", o->origin, o->listen[i], o->admin);
+    return run(w, admin, signals);
 }
 
 static int serve(int argc, char **argv)
 {
     struct options o;
+    sigset_t signals;
     switch (options_parse(argc, argv, &o)) {
     case OPTIONS_DONE: return 0;
     case OPTIONS_WRONG: return EXIT_USAGE;
     case OPTIONS_SERVE: break;
     }
-    char why[WHY_BYTES] = "";
     struct weir *w = calloc(1, sizeof *w);
-    sigset_t signals;
-    if (w == NULL || !random_instance(w->instance)) return fail(EXIT_RUNNING, "out of memory");
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    clock_init(&w->clock);
-    w->started_s = clock_now_s(&w->clock);
-    w->drain_ms = DRAIN_MS;
-    w->site = site_new(o.origin, why, sizeof why);
-    if (w->site == NULL) return fail(EXIT_USAGE, why);
-    w->admin_token = read_token(o.admin_token_file, why, sizeof why);
-    if (why[0] != '\0') return fail(EXIT_USAGE, why);
-    if (w->admin_token == NULL && !is_loopback(o.admin))
-        return fail(
-            EXIT_USAGE,
-            "--admin is not a loopback address and no token is set; set WEIR_ADMIN_TOKEN or --admin-token-file");
-    int admin_fd = listener_open(o.admin, why, sizeof why);
-    if (admin_fd < 0) return fail(EXIT_RUNNING, why);
-    int rc = build_workers(w, &o);
-    if (rc == 0) rc = open_tiers(w, &o);
-    if (rc != 0) return rc;
-    purge_set_sweeper(w->purges, sweep_memory, w);
-    struct admin *admin = admin_new(w, &admin_fd, 1, why, sizeof why);
-    if (admin == NULL) return fail(EXIT_RUNNING, why);
-    for (size_t i = 0; i < o.listen_count; i++)
-        fprintf(stderr, "weir: serving %s on http://%s, admin on http://%s\n", o.origin, o.listen[i], o.admin);
-    rc = run(w, admin, &signals);
-    free(w);
+    if (w == NULL) return fail(EXIT_RUNNING, "out of memory");
+    block_signals(&signals);
+    int rc = take_options(w, &o);
+    if (rc == 0) rc = serve_with(w, &o, &signals);
+    weir_free(w);
     return rc;
 }
 

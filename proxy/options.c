@@ -169,6 +169,8 @@ enum options_result options_parse(int argc, char **argv, struct options *o)
     while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
         const char *given = argv[optind - 1];
         if (option == ':') return wrong("option", given, "it needs a value; see weir --help");
+        if (option != '?' && optarg != NULL && strncmp(optarg, "--", 2) == 0)
+            return wrong("option", argv[optind - 2], "it needs a value; see weir --help");
         if (option == '?') return wrong("unknown option", given, "see weir --help");
         enum options_result r = take(o, option, optarg);
         if (r != OPTIONS_SERVE) return r;

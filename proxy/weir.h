@@ -19,16 +19,19 @@ struct weir {
     struct cache *cache;
     struct store *store; /* NULL: memory only */
     struct purges *purges;
-    struct site *site;       /* what new requests begin under */
-    const char *admin_token; /* NULL: none is configured */
-    char instance[17];       /* CDN-Loop's id: random, in hexadecimal */
+    struct site *site; /* what new requests begin under */
+    char *admin_token; /* NULL: none is configured */
+    char instance[17]; /* CDN-Loop's id: random, in hexadecimal */
     struct worker *workers[WEIR_WORKERS_MAX];
     size_t worker_count;
     int64_t started_s;
     int64_t drain_ms;
     atomic_bool draining;
+    atomic_size_t landings; /* responses on their way into the cache */
 };
 
+/** A stored response as purges see it. Borrows from it. */
+struct purge_subject object_purge_subject(const struct object *o);
 /** Whether a peer may purge: loopback, or a bearer token that matches. */
 bool weir_may_purge(const struct weir *w, const struct sockaddr *peer, struct field_section request);
 /** `Authorization: Bearer` against the configured token, in constant time; false when none is configured. */

@@ -107,3 +107,10 @@ void worker_join(struct worker *k)
     loop_free(k->loop);
     free(k);
 }
+
+void worker_discard(struct worker *k)
+{
+    break_off(k);
+    loop_free(k->loop);
+    free(k);
+}

@@ -40,6 +40,8 @@ MUST_USE int worker_start(struct worker *k);
 /** Ask it to drain and end: stop accepting, finish what is under way, at most weir->drain_ms. */
 void worker_stop(struct worker *k);
 void worker_join(struct worker *k);
+/** End one that was never started. */
+void worker_discard(struct worker *k);
 
 /** Uniform in (0, 1]; good enough to spread refreshes, for nothing else. */
 double worker_random(struct worker *k);
