@@ -95,14 +95,6 @@ static void on_drained(void *arg)
     pthread_mutex_unlock(&p->work);
 }
 
-void purge_wake(struct purges *p)
-{
-    pthread_mutex_lock(&p->work);
-    p->woken = true;
-    pthread_cond_broadcast(&p->changed);
-    pthread_mutex_unlock(&p->work);
-}
-
 static void init_locks(struct purges *p)
 {
     pthread_rwlockattr_t rw;
@@ -158,7 +150,7 @@ struct purges *purge_open(struct store *store, int64_t now_s)
     return p;
 }
 
-void purge_close(struct purges *p)
+void purge_stop(struct purges *p)
 {
     pthread_mutex_lock(&p->work);
     while (p->ops > 0) pthread_cond_wait(&p->changed, &p->work);
@@ -166,6 +158,12 @@ void purge_close(struct purges *p)
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->work);
     pthread_join(p->thread, NULL);
+    p->stopped = true;
+}
+
+void purge_close(struct purges *p)
+{
+    if (!p->stopped) purge_stop(p);
     destroy(p);
 }
 

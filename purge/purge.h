@@ -29,7 +29,11 @@ struct purges;
 /** @param store  NULL: nothing is durable (no store); the sequence lives in memory. Loads the log.
  *  @return       NULL: no memory */
 struct purges *purge_open(struct store *store, int64_t now_s);
-/** Before store_close. Waits for purges not yet acknowledged, and for a sweep under way. */
+/** Before store_close: waits for purges not yet acknowledged and for a sweep under way, and ends the thread. No purge may
+ *  begin any more; what the store has queued may still end its fetches. */
+void purge_stop(struct purges *p);
+/** When nobody can call any more; stops first if that was not done. With fetches that end in the store's thread: after
+ *  store_close. */
 void purge_close(struct purges *p);
 
 /** The number that a fetch which begins now carries. */
@@ -38,7 +42,8 @@ uint64_t purge_current_seq(const struct purges *p);
 /* What came before a purge must not turn up after its line has been forgotten. So whoever fetches from the origin, or takes
  * a response from the store into memory, says when it begins and when it has ended:
  *   begin; fetch or store_get; purge_check; insert into memory, store_put queued (or given up); end.
- * A response in memory is guarded by the sweep; look it up and check it under the lock that the sweep of it takes. */
+ * A response in memory is guarded by the sweep: its line outlives the sweep by purge_set_pause_ms, which is for lookups that
+ * found it just before, and have not yet asked. */
 
 /** @return the number that what begins now carries, as purge_current_seq */
 uint64_t purge_fetch_begin(struct purges *p);
@@ -110,7 +115,7 @@ bool purge_matches(struct purge_match *m, const struct purge_subject *s);
  *  the store). Called inside purge_begin, only when the count is wanted. */
 void purge_set_counter(struct purges *p, uint64_t (*count)(void *arg, struct purge_match *m), void *arg);
 
-/** How long a line is kept at least after its responses are gone; 1000 ms. It bounds the rounds per second. */
+/** How long a line is kept at least after its responses are gone; 1000 ms. It also bounds the sweeps per second. */
 void purge_set_pause_ms(struct purges *p, unsigned pause_ms);
 
 struct purge_stats {

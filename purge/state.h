@@ -28,6 +28,7 @@ struct purges {
     pthread_mutex_t work;
     pthread_cond_t changed; /* any of the following, or a generation has drained */
     bool closing, woken;
+    bool stopped;         /* the thread has ended; the owner's */
     unsigned ops;         /* purges that are not yet acknowledged */
     unsigned pause_ms;    /* between removing and forgetting */
     struct line *covered; /* lines of the log that a durable fold covers; the thread forgets them */
@@ -65,7 +66,5 @@ void purge_op_release(struct purge_op *op);
 /** How a line stands in the log. Borrows from the line. */
 struct view line_log_name(const struct line *line);
 char line_log_kind(const struct line *line);
-/** There is something for the thread to do. */
-void purge_wake(struct purges *p);
 
 #endif

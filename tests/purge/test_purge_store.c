@@ -44,8 +44,9 @@ static struct place place_new(void)
 
 static void place_close(struct place *w)
 {
-    purge_close(w->purges);
+    purge_stop(w->purges);
     store_close(w->store);
+    purge_close(w->purges);
 }
 
 static void place_remove(struct place *w)
