@@ -206,6 +206,7 @@ static void count_refusal_of_mhd(struct front *f, struct conn *c)
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
     struct front_peer peer = front_peer_of(c);
     if (info != NULL && !c->refused_by_us) f->handler.refused(f->owner, (int)info->http_status, &peer);
+    if (c->refused_by_us && c->content_follows) front_conn_linger(c);
     c->refused_by_us = true; /* told once */
 }
 
@@ -224,6 +225,7 @@ static void on_over(void *cls, struct MHD_Connection *mhd, void **request_contex
     uint64_t sent = delivered || s->body_sent_by_reader ? s->body_bytes : 0;
     front_conn_unwatch(c);
     front_reply_release(s);
+    if (s->queued && !s->content_over && c->content_follows) front_conn_linger(c);
     if (s->request.has_content && !s->content_over && !s->replied) f->handler.content_end(s->context, false);
     f->handler.end(s->context, delivered, sent);
     f->active--;
@@ -376,6 +378,7 @@ void front_free(struct front *f)
     loop_remove_hook(f->loop, f);
     loop_watch_remove(f->loop, &f->mhd_watch);
     MHD_stop_daemon(f->daemon);
+    front_linger_stop(f);
     assert(f->conn_count == 0 && f->active == 0);
     while (f->free_streams != NULL) {
         struct front_stream *s = f->free_streams;

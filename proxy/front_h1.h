@@ -26,13 +26,17 @@ enum {
     FIELDS_INLINE = 48,             /* requests with more fields borrow an array for FRONT_FIELDS_MAX */
     STREAMS_KEPT = 1024,            /* free streams kept for reuse */
     ACCEPTS_PER_TURN = 64,
-    ACCEPT_PAUSE_MS = 100,       /* out of file descriptors or memory: try again after this */
-    DRAIN_FRESH_MS = 1000,       /* a connection without a request yet is given this much when draining */
-    INTERIM_BYTES_MAX = 4 * 1024 /* a larger interim response is dropped */
+    ACCEPT_PAUSE_MS = 100,          /* out of file descriptors or memory: try again after this */
+    LINGER_MS = 2000,               /* a socket closed on a client that still sends is read this long, */
+    LINGER_BYTES_MAX = 1024 * 1024, /* this far, */
+    LINGERERS_MAX = 256,            /* and for this many clients */
+    DRAIN_FRESH_MS = 1000,          /* a connection without a request yet is given this much when draining */
+    INTERIM_BYTES_MAX = 4 * 1024    /* a larger interim response is dropped */
 };
 
 struct conn;
 struct acceptor;
+struct lingerer;
 
 struct front {
     struct loop *loop;
@@ -53,6 +57,8 @@ struct front {
     size_t conn_count, active;
     struct front_stream *free_streams;
     size_t free_count;
+    struct lingerer *lingerers;
+    size_t linger_count;
     bool draining, stopping;
 };
 
@@ -68,8 +74,9 @@ struct conn {
     size_t target_len;
     size_t query_at; /* index behind the '?', where query_first stood before a NUL was put there */
     char query_first;
-    bool refused_by_us; /* an answer of front_refuse is on its way */
-    bool gone;          /* the client left, or its deadline passed: nothing more is sent or read */
+    bool refused_by_us;   /* an answer of front_refuse is on its way */
+    bool content_follows; /* the head of the request under way announced content, however badly */
+    bool gone;            /* the client left, or its deadline passed: nothing more is sent or read */
 
     /* The authority of the request under way, and the Host that it was made of: the next one mostly says the same. */
     char authority[AUTHORITY_BYTES_MAX], host[HOST_KEPT_BYTES];
@@ -163,6 +170,9 @@ struct conn *front_conn_of(struct MHD_Connection *mhd);
 void front_conn_waits(struct conn *c);
 /** Break the connection; MHD finds out in its next turn. */
 void front_conn_break(struct conn *c);
+/** The connection is about to be closed with content unread, or still coming. */
+void front_conn_linger(struct conn *c);
+void front_linger_stop(struct front *f);
 void front_conn_watch(struct conn *c);
 void front_conn_unwatch(struct conn *c);
 void front_accept_resume(struct loop_timer *t);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h> /* glibc's tcp_info ends before the byte counters */
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -180,6 +181,71 @@ void front_conn_break(struct conn *c)
     c->gone = true;
     shutdown(c->fd, SHUT_RDWR);
     if (c->stream != NULL) front_unpark(c->stream);
+}
+
+/* ---- closing in stages (RFC 9112 §9.6): a socket closed with content unread is reset, and the reset may overtake the answer.
+ * So a copy of the socket is read for a while after MHD has closed its own, which says to the client that no more comes. */
+
+struct lingerer {
+    struct loop_watch watch;
+    struct loop_timer timer;
+    struct front *front;
+    struct lingerer *next, *prev;
+    size_t left;
+};
+
+static void linger_end(struct lingerer *l)
+{
+    struct front *f = l->front;
+    loop_timer_stop(f->loop, &l->timer);
+    loop_watch_remove(f->loop, &l->watch);
+    close(l->watch.fd);
+    if (l->next != NULL) l->next->prev = l->prev;
+    *(l->prev != NULL ? &l->prev->next : &f->lingerers) = l->next;
+    f->linger_count--;
+    free(l);
+}
+
+static void linger_due(struct loop_timer *t)
+{
+    linger_end((struct lingerer *)((char *)t - offsetof(struct lingerer, timer)));
+}
+
+static void linger_ready(struct loop_watch *w, uint32_t events)
+{
+    struct lingerer *l = (struct lingerer *)w;
+    (void)events;
+    ssize_t n = recv(w->fd, NULL, l->left, MSG_TRUNC | MSG_DONTWAIT); /* thrown away in the kernel */
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n > 0) l->left -= (size_t)n;
+    if (n <= 0 || l->left == 0) linger_end(l);
+}
+
+void front_conn_linger(struct conn *c)
+{
+    struct front *f = c->front;
+    if (c->gone || f->stopping || f->linger_count == LINGERERS_MAX) return;
+    struct lingerer *l = calloc(1, sizeof(*l));
+    if (l == NULL) return;
+    l->watch = (struct loop_watch){ .ready = linger_ready, .fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0) };
+    if (l->watch.fd < 0 || loop_watch_add(f->loop, &l->watch, EPOLLIN) != 0) {
+        if (l->watch.fd >= 0) close(l->watch.fd);
+        free(l);
+        return;
+    }
+    l->front = f;
+    l->left = LINGER_BYTES_MAX;
+    l->timer.due = linger_due;
+    loop_timer_set(f->loop, &l->timer, loop_now_ms(f->loop) + LINGER_MS);
+    l->next = f->lingerers;
+    if (l->next != NULL) l->next->prev = l;
+    f->lingerers = l;
+    f->linger_count++;
+}
+
+void front_linger_stop(struct front *f)
+{
+    while (f->lingerers != NULL) linger_end(f->lingerers);
 }
 
 /* ---- clients that leave while parked: MHD has taken the socket out of its epoll and would not notice */

@@ -277,6 +277,7 @@ int front_head_read(struct front_stream *s, const char *method, const char *vers
     *h = (struct request_head){ .method_name = view_of_str(method), .target = target_restore(s->conn) };
     h->http_minor = minor_of(version);
     s->pool_used = header_bytes(s->conn);
+    s->conn->content_follows = false;
     w.end = method + s->pool_used;
     if (h->http_minor < 0) return 505;
     if (h->target.len > FRONT_TARGET_MAX) return 414;
@@ -285,6 +286,7 @@ int front_head_read(struct front_stream *s, const char *method, const char *vers
     if (!view_is_token(h->method_name)) return 400;
     h->method = method_of(h->method_name);
     int status = fields_read(&w);
+    s->conn->content_follows = w.lengths + w.codings > 0;
     if (status == 0) status = framing_read(&w, &s->request, h->http_minor);
     if (status == 0) status = target_read(s, &w);
     s->request.head = h;

@@ -1232,6 +1232,35 @@ START_TEST(a_long_upload_is_answered_at_once_and_closed)
 }
 END_TEST
 
+static const char *const cut_uploads[] = {
+    "POST / HTTP/1.1\r\n" HOST "Content-Length: 3000000\r\n\r\n",
+    "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n186A0\r\n",
+    "POST / HTTP/1.1\r\n" HOST "Content-Length: 100000\r\nContent-Length: 100000\r\n\r\n",
+    "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n",
+    "CONNECT a:80 HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\n",
+};
+
+/* Not reset, or the answer could be lost on its way. */
+START_TEST(a_client_that_is_answered_early_may_go_on_sending)
+{
+    plan.when = AT_BEGIN;
+    int fd = connect_client();
+    say(fd, cut_uploads[_i]);
+    say_bytes(fd, big, 1000);
+    turn_until_closed(fd);
+    heard_has("Connection: close\r\n");
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(send(fd, big, 5000, MSG_NOSIGNAL), 5000);
+        loop_turn(loop);
+    }
+    char byte;
+    ck_assert_int_eq(recv(fd, &byte, 1, 0), 0);
+    for (int i = 0; i < 2000 && send(fd, big, 5000, MSG_NOSIGNAL) >= 0; i++) loop_turn(loop);
+    ck_assert_int_eq(send(fd, big, 5000, MSG_NOSIGNAL), -1); /* but not for ever */
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_client_that_expects_100_hears_the_final_answer_instead)
 {
     plan.when = AT_BEGIN;
@@ -1615,6 +1644,7 @@ static void add_upload_tests(TCase *c)
     tcase_add_test(c, what_follows_a_chunked_upload_is_never_read_as_a_request);
     tcase_add_test(c, a_short_upload_is_drained_and_the_connection_kept);
     tcase_add_test(c, a_long_upload_is_answered_at_once_and_closed);
+    tcase_add_loop_test(c, a_client_that_is_answered_early_may_go_on_sending, 0, COUNT(cut_uploads));
     tcase_add_test(c, a_client_that_expects_100_hears_the_final_answer_instead);
     tcase_add_test(c, a_client_that_expects_100_gets_it_and_sends);
     tcase_add_test(c, an_answer_amid_an_upload_waits_for_its_end);
