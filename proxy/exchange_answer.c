@@ -255,9 +255,12 @@ static void answer_unsatisfiable(struct exchange *x, const struct source *s, str
 /* 304 and 412: fields, and no content. */
 static void answer_without_content(struct exchange *x, const struct source *s, struct reply_head *head, int status)
 {
-    struct front_reply reply = {
-        .status = status, .content = "", .content_length = 0, .no_content_length = status == 304
-    };
+    bool not_modified =
+        status == 304; /* which says the length of the 200 it stands for: without, it would have to close */
+    struct front_reply reply = { .status = status,
+                                 .content = "",
+                                 .content_length = not_modified && s->length >= 0 ? s->length : 0,
+                                 .no_content_length = not_modified && s->length < 0 };
     reply_fields(x, s, head, true);
     add_ours(x, s, head);
     send_reply(x, &reply, head);
