@@ -31,7 +31,8 @@ struct body {
     struct store *store; /* NULL: nothing is (or can any longer be) stored */
     uint64_t number;
     int64_t committed; /* bytes that can be read from the store */
-    bool keep_number;
+    bool keep_number, has_record;
+    struct store_id record; /* whose content this is */
     int store_result;
     size_t appends_waiting;
     bool paused, had_reader;
@@ -49,7 +50,8 @@ struct body_spill {
     struct body_reader *reader; /* NULL: nobody waits any more */
     bool pending;
     int64_t offset;
-    ssize_t len; /* or negative errno */
+    size_t wanted; /* the store has committed so many */
+    ssize_t len;   /* or negative errno */
     char bytes[BODY_SEGMENT_BYTES];
 };
 
@@ -160,6 +162,14 @@ static void tell_room(struct body *b)
     if (b->resume != NULL) b->resume(b->resume_arg);
 }
 
+/* A window that only the store made room in would stay full: the feeder looks who is left. */
+static void tell_store_gave_up(struct body *b)
+{
+    if (!b->paused) return;
+    b->paused = false;
+    if (b->resume != NULL) b->resume(b->resume_arg);
+}
+
 static void segment_committed(void *arg, int result)
 {
     struct segment *s = arg;
@@ -174,6 +184,7 @@ static void segment_committed(void *arg, int result)
     if (s->dropped) free(s);
     trim_window(b);
     tell_room(b);
+    if (b->store_result != 0) tell_store_gave_up(b);
     if (b->appends_waiting == 0 && b->state == BODY_COMPLETE) {
         stored = b->stored;
         b->stored = NULL;
@@ -273,6 +284,7 @@ static bool leave_whole(struct body *b)
 enum body_appended body_append(struct body *b, const void *bytes, size_t len)
 {
     enum body_appended answer = BODY_GO_ON;
+    if (len == 0) return answer;
     pthread_mutex_lock(&b->lock);
     assert(b->state == BODY_FILLING);
     if (stays_whole(b, len)) {
@@ -405,6 +417,29 @@ void body_keep_number(struct body *b)
     pthread_mutex_unlock(&b->lock);
 }
 
+void body_drop_number(struct body *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->keep_number = false;
+    pthread_mutex_unlock(&b->lock);
+}
+
+void body_set_record(struct body *b, const struct store_id *id)
+{
+    pthread_mutex_lock(&b->lock);
+    b->record = *id;
+    b->has_record = true;
+    pthread_mutex_unlock(&b->lock);
+}
+
+bool body_is_storing(struct body *b)
+{
+    pthread_mutex_lock(&b->lock);
+    bool storing = is_storing(b);
+    pthread_mutex_unlock(&b->lock);
+    return storing;
+}
+
 size_t body_memory_bytes(struct body *b)
 {
     pthread_mutex_lock(&b->lock);
@@ -415,7 +450,22 @@ size_t body_memory_bytes(struct body *b)
 
 /* ---- readers */
 
-void body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int64_t last,
+static const struct segment *segment_at(const struct body *b, int64_t offset)
+{
+    for (const struct segment *s = b->first; s != NULL; s = s->next)
+        if (offset >= s->offset && offset < s->offset + (int64_t)s->len) return s;
+    return NULL;
+}
+
+/* Content in the store is of use only when what follows it is still here. */
+static bool can_be_read(const struct body *b, int64_t offset)
+{
+    int64_t window = b->first != NULL ? b->first->offset : b->filled;
+    bool in_store = offset < b->committed && window <= b->committed;
+    return offset >= b->filled || b->whole != NULL || in_store || segment_at(b, offset) != NULL;
+}
+
+bool body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int64_t last,
                        void (*wake)(struct body_reader *r))
 {
     *r = (struct body_reader){ .body = body_ref(b), .offset = first, .end = last < 0 ? -1 : last + 1, .wake = wake };
@@ -423,7 +473,17 @@ void body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int
     r->next = b->readers;
     b->readers = r;
     b->had_reader = true;
+    bool readable = can_be_read(b, first);
     pthread_mutex_unlock(&b->lock);
+    return readable;
+}
+
+void body_reader_move(struct body_reader *r, int64_t first, int64_t last)
+{
+    pthread_mutex_lock(&r->body->lock);
+    r->offset = first;
+    r->end = last < 0 ? -1 : last + 1;
+    pthread_mutex_unlock(&r->body->lock);
 }
 
 void body_reader_end(struct body_reader *r)
@@ -450,9 +510,11 @@ static void spill_read(struct store_job *job)
 {
     struct body_spill *spill = (struct body_spill *)(void *)job;
     struct body *b = spill->body;
-    ssize_t len = store_read(b->store, b->number, spill->offset, spill->bytes, sizeof spill->bytes);
+    ssize_t len = store_read(b->store, b->number, spill->offset, spill->bytes, spill->wanted);
     pthread_mutex_lock(&b->lock);
-    spill->len = len;
+    bool bad = len < (ssize_t)spill->wanted, has_record = b->has_record;
+    struct store_id record = b->record;
+    spill->len = bad ? -EIO : len;
     spill->pending = false;
     struct body_reader *r = spill->reader;
     if (r != NULL && r->waiting) {
@@ -460,29 +522,49 @@ static void spill_read(struct store_job *job)
         r->wake(r);
     }
     pthread_mutex_unlock(&b->lock);
+    if (bad && has_record) store_remove(b->store, &record, b->number); /* nobody else is told that it can be had */
     if (r == NULL) free(spill);
     body_unref(&b);
 }
 
-static size_t wanted(const struct body_reader *r, int64_t available, size_t cap)
+static int64_t least(int64_t a, int64_t b)
 {
-    int64_t n = available;
-    if (r->end >= 0 && r->end - r->offset < n) n = r->end - r->offset;
-    return n < (int64_t)cap ? (size_t)n : cap;
+    return a < b ? a : b;
 }
 
 static ssize_t take(struct body_reader *r, const char *from, int64_t available, void *to, size_t cap)
 {
-    size_t n = wanted(r, available, cap);
-    memcpy(to, from, n);
-    r->offset += (int64_t)n;
+    int64_t n = least(available, cap < INT64_MAX ? (int64_t)cap : INT64_MAX);
+    if (r->end >= 0) n = least(n, r->end - r->offset);
+    memcpy(to, from, (size_t)n);
+    r->offset += n;
     return (ssize_t)n;
+}
+
+/* @return -EAGAIN, or -EIO: too much is waiting, or no memory */
+static ssize_t spill_begin(struct body *b, struct body_reader *r)
+{
+    struct body_spill *s = r->spill;
+    if (s == NULL) s = r->spill = calloc(1, sizeof *s);
+    if (s == NULL) return -EIO;
+    s->job.run = spill_read;
+    s->reader = r;
+    s->offset = r->offset - r->offset % STORE_CHUNK_BYTES;
+    s->wanted = (size_t)least(b->committed - s->offset, BODY_SEGMENT_BYTES);
+    s->pending = true;
+    s->body = body_ref(b);
+    r->waiting = true;
+    if (store_submit(b->store, &s->job)) return -EAGAIN;
+    s->pending = r->waiting = false;
+    s->len = -EIO;
+    atomic_fetch_sub_explicit(&b->refs, 1, memory_order_relaxed); /* the reader holds its own */
+    return -EIO;
 }
 
 /* Behind the window: from what was read ahead, else a read begins on a reader thread. */
 static ssize_t read_spilled(struct body *b, struct body_reader *r, void *to, size_t cap)
 {
-    struct body_spill *s = r->spill;
+    const struct body_spill *s = r->spill;
     if (s != NULL && s->pending) {
         r->waiting = true;
         return -EAGAIN;
@@ -491,31 +573,14 @@ static ssize_t read_spilled(struct body *b, struct body_reader *r, void *to, siz
     if (s != NULL && r->offset >= s->offset && r->offset < s->offset + s->len)
         return take(r, s->bytes + (r->offset - s->offset), s->offset + s->len - r->offset, to, cap);
     if (r->offset >= b->committed) return -EIO;
-    if (s != NULL && s->len == 0) return -EIO; /* the store gave nothing where bytes must be */
-    if (s == NULL) s = r->spill = calloc(1, sizeof *s);
-    if (s == NULL) return -EIO;
-    s->job.run = spill_read;
-    s->reader = r;
-    s->offset = r->offset - r->offset % STORE_CHUNK_BYTES;
-    s->len = 0;
-    s->pending = true;
-    s->body = body_ref(b);
-    if (!store_submit(b->store, &s->job)) {
-        s->pending = false;
-        s->len = -EIO;
-        atomic_fetch_sub_explicit(&b->refs, 1, memory_order_relaxed); /* the reader holds its own */
-        return -EIO;
-    }
-    r->waiting = true;
-    return -EAGAIN;
+    return spill_begin(b, r);
 }
 
 static ssize_t read_window(struct body *b, struct body_reader *r, void *to, size_t cap)
 {
-    for (struct segment *s = b->first; s != NULL; s = s->next)
-        if (r->offset >= s->offset && r->offset < s->offset + (int64_t)s->len)
-            return take(r, s->bytes + (r->offset - s->offset), s->offset + (int64_t)s->len - r->offset, to, cap);
-    return read_spilled(b, r, to, cap);
+    const struct segment *s = segment_at(b, r->offset);
+    if (s == NULL) return read_spilled(b, r, to, cap);
+    return take(r, s->bytes + (r->offset - s->offset), s->offset + (int64_t)s->len - r->offset, to, cap);
 }
 
 static ssize_t read_filled(struct body *b, struct body_reader *r, void *to, size_t cap)
@@ -529,6 +594,7 @@ ssize_t body_read(struct body_reader *r, void *to, size_t cap)
     struct body *b = r->body;
     ssize_t n;
     pthread_mutex_lock(&b->lock);
+    r->waiting = false;
     if (r->end >= 0 && r->offset >= r->end) {
         n = 0;
     } else if (r->offset < b->filled) {

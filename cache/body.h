@@ -26,7 +26,8 @@ struct body_settings {
     int64_t length;            /* -1: not known */
     int64_t whole_limit_bytes; /* up to this length it stays in one buffer */
     struct store *store;       /* NULL: never stored, or no store */
-    void (*resume)(void *arg); /* the window has room again; any thread, must only post; not after the end */
+    void (*resume)(void *arg); /* the window has room again, or the store gave up; any thread, must only post; not after
+                                  the end */
     void *resume_arg;
 };
 
@@ -60,6 +61,12 @@ int64_t body_length(struct body *b);
 uint64_t body_number(struct body *b);
 /** The stored content belongs to a record now; without this call it is abandoned when the last reference goes. */
 void body_keep_number(struct body *b);
+/** The opposite, for a record that was refused: its readers can go on, and the content goes with the last of them. */
+void body_drop_number(struct body *b);
+/** Where the record is found that has this content: it is removed when its content turns out to be gone or damaged. */
+void body_set_record(struct body *b, const struct store_id *id);
+/** What is appended goes to the store. False: only readers make room in the window. */
+bool body_is_storing(struct body *b);
 size_t body_memory_bytes(struct body *b);
 
 /* ---- readers: embedded in their owner */
@@ -73,9 +80,13 @@ struct body_reader {
     struct body_spill *spill; /* what was read from the store for this reader */
     bool waiting;
 };
-/** @param first,last  inclusive; last -1: to the end */
-void body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int64_t last,
+/** @param first,last  inclusive; last -1: to the end
+ *  @return            false: first has passed through the window and is in no store; the reader has begun all the same, and
+ *                     its body_read will say -EIO */
+bool body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int64_t last,
                        void (*wake)(struct body_reader *r));
+/** Go on elsewhere in the content, which may not be behind what every reader has passed. */
+void body_reader_move(struct body_reader *r, int64_t first, int64_t last);
 /** @return bytes; 0: all of it has been read; -EAGAIN: wake will be called once; -EIO: broken, gone, or no memory */
 MUST_USE ssize_t body_read(struct body_reader *r, void *to, size_t cap);
 /** No wake begins after this returns. */

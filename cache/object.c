@@ -25,6 +25,8 @@ struct object *object_of_memory(void *memory, size_t record_len, const struct st
     atomic_init(&o->checked_seq, head->fetch_seq);
     struct view whole = body != NULL ? body_whole(body) : record_content(head, record_len);
     o->content = whole.at;
+    if (whole.at != NULL) o->content_length = (int64_t)whole.len;
+    if (body != NULL && content_number != 0) body_set_record(body, id);
     return o;
 }
 

@@ -19,11 +19,11 @@ struct object {
     atomic_bool stale_marked; /* purged softly: purge.c said so when it was last checked */
     atomic_bool unwritten;    /* waits for the store: memory keeps it until then */
     struct store_id id;
-    _Atomic uint64_t checked_seq; /* no purge up to this number matches */
-    struct body *body;            /* NULL: the content is inside the record */
-    uint64_t content_number;      /* in the store; 0: inside the record there too, or not stored */
-    bool keeps_content;           /* a freshened head: the content under content_number has a record already */
-    const char *content;          /* in one piece; NULL: read through the body */
+    _Atomic uint64_t checked_seq;    /* no purge up to this number matches */
+    struct body *body;               /* NULL: the content is inside the record */
+    _Atomic uint64_t content_number; /* in the store; 0: inside the record there too, or not stored */
+    bool keeps_content;              /* a freshened head: the content under content_number has a record already */
+    const char *content;             /* in one piece; NULL: read through the body */
     int64_t content_length;
     uint32_t record_len;
     _Atomic uint32_t refreshing; /* a refresh behind is under way */
