@@ -17,7 +17,7 @@ struct seen {
 struct counting {
     struct purge_op *op;
     uint64_t before; /* purges and fetches from this number on do not concern us */
-    uint64_t look_max;
+    uint64_t look_max, prefix_max;
     bool alone; /* one name only: nothing can be seen twice */
     struct seen seen;
     /* the line whose responses are being walked */
@@ -97,7 +97,7 @@ static uint64_t count_walk(struct counting *c, const uint64_t *tag, uint64_t lim
     do {
         if (store_walk(c->op->p->store, tag, &cursor, WALK_SLICE, look, c) < 0) break;
     } while (cursor != 0 && c->looked < limit);
-    if (cursor == 0 || c->looked >= total) return c->found;
+    if (cursor == 0 || c->looked == 0 || c->looked >= total) return c->found;
     return (uint64_t)((double)c->found / (double)c->looked * (double)total);
 }
 
@@ -120,8 +120,8 @@ static uint64_t entries(const struct counting *c)
 static uint64_t count_prefix(struct counting *c)
 {
     const uint64_t *host = &c->line->name[1];
-    if (*host == 0) return count_walk(c, NULL, COUNT_PREFIX_MAX, entries(c));
-    return count_walk(c, host, COUNT_PREFIX_MAX, store_tag_count(c->op->p->store, *host));
+    if (*host == 0) return count_walk(c, NULL, c->prefix_max, entries(c));
+    return count_walk(c, host, c->prefix_max, store_tag_count(c->op->p->store, *host));
 }
 
 static uint64_t count_all(struct counting *c)
@@ -174,7 +174,9 @@ static void count(struct purge_op *op)
 {
     struct counting c = { .op = op, .before = op->dry_run ? UINT64_MAX : op->result.seq };
     uint64_t n = 0;
-    c.look_max = COUNT_LOOK_MAX / atomic_load(&op->p->counting);
+    unsigned sharing = atomic_load(&op->p->counting);
+    c.look_max = COUNT_LOOK_MAX / sharing;
+    c.prefix_max = COUNT_PREFIX_MAX / sharing;
     c.alone = op->lines.count == 1 && op->lines.of_kind[LINE_TAG] == 0;
     for (size_t i = 0; i < op->lines.count; i++) {
         c.line = &op->lines.at[i];
@@ -193,13 +195,22 @@ static void run(struct store_job *job)
     purge_op_release(op);
 }
 
+/* What waits in the store's queue is stored as far as anybody can tell: the count begins behind it. */
+static void queued_is_written(void *arg, int result)
+{
+    struct purge_op *op = arg;
+    (void)result;
+    if (store_submit(op->p->store, &op->job)) return;
+    atomic_fetch_sub(&op->p->counting, 1);
+    purge_op_release(op);
+}
+
 void count_begin(struct purge_op *op)
 {
     if (op->p->store == NULL || op->lines.count == 0) return;
     op->job.run = run;
     atomic_fetch_add(&op->waits, 1);
     atomic_fetch_add(&op->p->counting, 1);
-    if (store_submit(op->p->store, &op->job)) return;
-    atomic_fetch_sub(&op->p->counting, 1);
-    purge_op_release(op);
+    static const uint64_t no_key[2] = { 0, 0 };
+    if (store_remove_key(op->p->store, no_key, 0, queued_is_written, op) != 0) queued_is_written(op, 0);
 }
