@@ -1,10 +1,4 @@
-#include "cache/store_check.h"
 #include "cache/store_internal.h"
-
-enum {
-    OVERFLOW_FROM = 2038, /* LMDB moves nodes above this to pages of their own */
-    NODE_HEADER = 8,
-};
 
 bool store_turn_full(const struct turn *t)
 {
@@ -21,13 +15,6 @@ static int finished(struct store_op *op, int result)
     op->finished = true;
     op->result = result;
     return 0;
-}
-
-/* LMDB frees as many pages as the page itself says: damage there would free the pages of others. */
-static bool may_be_deleted(MDB_val key, MDB_val value)
-{
-    if (NODE_HEADER + key.mv_size + value.mv_size <= OVERFLOW_FROM) return true;
-    return store_check_overflow(value.mv_data, value.mv_size);
 }
 
 /* ---- content without a record */
@@ -89,7 +76,7 @@ int store_forget_chunks(struct turn *t, uint64_t number, size_t max, bool *more)
         *more = n == max;
         if (*more) break;
         t->bytes += value.mv_size;
-        rc = may_be_deleted(key, value) ? mdb_cursor_del(cursor, 0) : MDB_CORRUPTED;
+        rc = store_may_delete(key, value) ? mdb_cursor_del(cursor, 0) : MDB_CORRUPTED;
     }
     if (cursor != NULL) mdb_cursor_close(cursor);
     return ignore_missing(rc);
@@ -165,6 +152,14 @@ uint64_t store_weight(const struct envelope *e)
     return OVERHEAD + e->record_len + (e->content_number != 0 ? e->content_len : 0);
 }
 
+static uint64_t weight_of_put(const struct store_put *p)
+{
+    struct envelope e = { .record_len = (uint32_t)p->record_len,
+                          .content_number = p->content_number,
+                          .content_len = p->content_len };
+    return store_weight(&e);
+}
+
 static MDB_val tag_at(const uint64_t *tags, size_t i)
 {
     return val_of(&tags[i], sizeof(tags[i]));
@@ -199,104 +194,67 @@ static void grow_lighter(struct store_state *state, uint64_t order, const struct
     state->young_bytes -= weight < state->young_bytes ? weight : state->young_bytes;
 }
 
-/* The bytes, tags and content of a record; its index entry stays. */
-static int forget_body(struct turn *t, const struct found_record *found, bool with_content)
+int store_forget_record(struct turn *t, const struct found_record *found)
 {
     struct store *s = t->s;
     struct envelope e = found->envelope; /* the map moves under `found` with the first write */
-    struct order_key order = order_key_of(found->order);
-    MDB_val key = val_of(&order, sizeof(order)), value;
+    MDB_val id = val_of(&e.id, sizeof(e.id));
     memcpy(s->tags_scratch, found->tags, e.tag_count * sizeof(uint64_t));
-    int rc = mdb_get(t->txn, s->dbi[DB_RECORDS], &key, &value);
-    if (rc == 0 && !may_be_deleted(key, value)) rc = MDB_CORRUPTED;
-    if (rc == 0) rc = mdb_del(t->txn, s->dbi[DB_RECORDS], &key, NULL);
-    if (rc == 0) rc = forget_tags(t, found->order, s->tags_scratch, e.tag_count);
-    if (rc == 0 && with_content) rc = forget_content(t, e.content_number, e.content_len);
-    if (rc != 0) return rc;
-    grow_lighter(&s->state, found->order, &e);
+    uint64_t order = found->order;
+    int rc = store_record_del(t, order, found->place);
+    if (rc == 0) rc = ignore_missing(mdb_del(t->txn, s->dbi[DB_INDEX], &id, NULL));
+    if (rc == 0) rc = forget_tags(t, order, s->tags_scratch, e.tag_count);
+    if (rc == 0) rc = forget_content(t, e.content_number, e.content_len);
+    grow_lighter(&s->state, order, &e);
     t->records++;
     t->bytes += e.record_len;
-    return 0;
-}
-
-int store_forget_record(struct turn *t, const struct found_record *found)
-{
-    struct store_id id = found->envelope.id;
-    MDB_val key = val_of(&id, sizeof(id));
-    int rc = forget_body(t, found, true);
-    return rc != 0 ? rc : ignore_missing(mdb_del(t->txn, t->s->dbi[DB_INDEX], &key, NULL));
+    return rc;
 }
 
 int store_forget_broken(struct turn *t, const struct store_id *id, uint64_t order)
 {
-    struct order_key k = order_key_of(order);
-    MDB_val key = val_of(&k, sizeof(k)), value;
+    int rc = 0;
     t->records++;
-    int rc = mdb_get(t->txn, t->s->dbi[DB_RECORDS], &key, &value);
-    if (rc == 0) rc = may_be_deleted(key, value) ? mdb_del(t->txn, t->s->dbi[DB_RECORDS], &key, NULL) : MDB_CORRUPTED;
-    if (ignore_missing(rc) != 0 || id == NULL) return ignore_missing(rc);
-    key = val_of(id, sizeof(*id));
+    for (int place = DB_YOUNG; place <= DB_MAIN_B && rc == 0; place++)
+        rc = ignore_missing(store_record_del(t, order, place));
+    if (rc != 0 || id == NULL) return rc;
+    MDB_val key = val_of(id, sizeof(*id));
     return ignore_missing(mdb_del(t->txn, t->s->dbi[DB_INDEX], &key, NULL));
 }
 
-static int put_record(struct turn *t, const struct store_put *p, uint64_t order, bool append)
+/* A record is replaced where it is, whatever its content: it keeps its age in eviction's eyes, its index entry, and, if they
+ * are the same, its tags; and it leaves no hole. */
+static int replace_record(struct turn *t, const struct store_put *p, const struct found_record *old)
 {
-    struct envelope e = { .id = p->id,
-                          .content_number = p->content_number,
-                          .content_len = p->content_len,
-                          .fetch_seq = p->fetch_seq,
-                          .record_len = (uint32_t)p->record_len,
-                          .tag_count = (uint16_t)p->tag_count,
-                          .flags = p->pinned ? ENVELOPE_PINNED : 0 };
-    struct order_key k = order_key_of(order);
-    size_t tags_len = p->tag_count * sizeof(uint64_t);
-    MDB_val key = val_of(&k, sizeof(k)), value = { sizeof(e) + tags_len + p->record_len, NULL };
-    int rc = mdb_put(t->txn, t->s->dbi[DB_RECORDS], &key, &value, MDB_RESERVE | (append ? MDB_APPEND : 0));
-    if (rc != 0) return rc;
-    char *at = value.mv_data;
-    memcpy(at, &e, sizeof(e));
-    if (tags_len > 0) memcpy(at + sizeof(e), p->tags, tags_len);
-    if (p->record_len > 0) memcpy(at + sizeof(e) + tags_len, p->record, p->record_len);
-    e.checksum = store_record_checksum(at, value.mv_size);
-    memcpy(at, &e.checksum, sizeof(e.checksum));
-    t->records++;
-    t->bytes += value.mv_size;
-    return 0;
-}
-
-/* A freshened head: the record is replaced where it is, and keeps its age in eviction's eyes. */
-static int replace_in_place(struct turn *t, const struct store_put *p, const struct found_record *old)
-{
-    uint64_t order = old->order, content_len = old->envelope.content_len;
-    size_t old_tags = old->envelope.tag_count;
+    struct store_state *state = &t->s->state;
+    struct envelope was = old->envelope; /* the map moves under `old` with the first write */
+    uint64_t order = old->order;
     struct store_put put = *p;
-    put.content_len = content_len;
-    bool same = old_tags == p->tag_count && memcmp(old->tags, p->tags, old_tags * sizeof(uint64_t)) == 0;
-    memcpy(t->s->tags_scratch, old->tags, old_tags * sizeof(uint64_t));
-    int rc = put_record(t, &put, order, false);
-    if (rc == 0 && !same) rc = forget_tags(t, order, t->s->tags_scratch, old_tags);
+    if (p->keeps_content) put.content_len = was.content_len;
+    size_t tags_len = was.tag_count * sizeof(uint64_t);
+    bool same = was.tag_count == p->tag_count && (tags_len == 0 || memcmp(old->tags, p->tags, tags_len) == 0);
+    memcpy(t->s->tags_scratch, old->tags, tags_len);
+    int rc = store_record_put(t, &put, order, old->place, false);
+    if (rc == 0 && !same) rc = forget_tags(t, order, t->s->tags_scratch, was.tag_count);
     if (rc == 0 && !same) rc = put_tags(t, order, p->tags, p->tag_count);
+    if (rc == 0 && was.content_number != p->content_number) rc = forget_content(t, was.content_number, was.content_len);
+    grow_lighter(state, order, &was);
+    if (order > state->hand_young) state->young_bytes += weight_of_put(&put);
     return rc;
 }
 
-static int put_anew(struct turn *t, const struct store_put *p, const struct found_record *old)
+static int add_record(struct turn *t, const struct store_put *p)
 {
     struct store_state *state = &t->s->state;
-    int rc = 0;
-    if (old != NULL) rc = forget_body(t, old, old->envelope.content_number != p->content_number);
     uint64_t order = state->next_order++;
     struct order_key k = order_key_of(order);
     MDB_val key = val_of(&p->id, sizeof(p->id)), value = val_of(&k, sizeof(k));
-    if (rc == 0) rc = put_record(t, p, order, true);
+    int rc = store_record_put(t, p, order, DB_YOUNG, true);
     if (rc == 0) rc = mdb_put(t->txn, t->s->dbi[DB_INDEX], &key, &value, 0);
     if (rc == 0) rc = put_tags(t, order, p->tags, p->tag_count);
-    if (rc != 0) return rc;
-    struct envelope e = { .record_len = (uint32_t)p->record_len,
-                          .content_number = p->content_number,
-                          .content_len = p->content_len };
-    state->young_bytes += store_weight(&e);
+    state->young_bytes += weight_of_put(p);
     store_uses_arrived(t->s->uses, &p->id);
-    return 0;
+    return rc;
 }
 
 /* Content before its record, so that no record is ever without. Done when op->finished or all of it is written. */
@@ -325,7 +283,6 @@ static int refuse_put(struct turn *t, struct store_op *op, int result)
 
 static int find_old(struct turn *t, const struct store_id *id, struct found_record *old, bool *there)
 {
-    old->order = 0;
     int rc = store_record_find(t->s, t->txn, id, old);
     *there = rc == 0;
     if (rc == EBADMSG) rc = store_forget_broken(t, id, old->order);
@@ -342,14 +299,10 @@ static int apply_put(struct turn *t, struct store_op *op)
     if (rc != 0 || op->finished || (p->content != NULL && op->written < p->content_len)) return rc;
     rc = find_old(t, &p->id, &old, &there);
     if (rc != 0) return rc;
-    if (p->keeps_content) {
-        if (!there || old.envelope.content_number != p->content_number) return finished(op, -ENOENT);
-        rc = replace_in_place(t, p, &old);
-    } else {
-        rc = put_anew(t, p, there ? &old : NULL);
-        bool was_pending = p->content_number != 0 && (p->content == NULL || op->committed > 0);
-        if (rc == 0 && was_pending) rc = store_pending_del(t, p->content_number);
-    }
+    if (p->keeps_content && (!there || old.envelope.content_number != p->content_number)) return finished(op, -ENOENT);
+    rc = there ? replace_record(t, p, &old) : add_record(t, p);
+    bool was_pending = !p->keeps_content && p->content_number != 0 && (p->content == NULL || op->committed > 0);
+    if (rc == 0 && was_pending) rc = store_pending_del(t, p->content_number);
     if (rc != 0) return rc;
     atomic_fetch_add(&t->s->puts, 1);
     return finished(op, 0);

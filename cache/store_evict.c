@@ -4,14 +4,17 @@
 #include <xxhash.h>
 
 /* Who leaves: a small queue of the young and a main queue, both first in first out, after S3-FIFO (Yang et al., SOSP 2023).
- * Records lie in the order of their arrival and never move: a hand for each queue walks over them instead.
+ * Orders tell who came when, and never change; a hand for each queue walks over them.
  *
- *       hand_main -->                      hand_young -->
- *   [ old ... main queue ................. ][ young: a tenth of the bytes ... newest ]
+ *              hand_main -->                hand_young -->
+ *   [ looked at ][ main: to be looked at ... ][ young: a tenth of the bytes ... newest ]
+ *     main-b        main-a                      young
  *
- * When the young are more than a tenth, hand_young looks at the next of them: used since it came, it stays and is main from
- * now on; else it leaves. Otherwise hand_main looks at the next of main: used, it stays and its count of uses is lowered;
- * else it leaves; at hand_young it begins anew. So a scan passes through the young and takes nothing else with it.
+ * When the young are more than a tenth, hand_young looks at the next of them: used since it came, it becomes the last of
+ * main; else it leaves. Otherwise hand_main looks at the next of main: used, it stays, with its count of uses lowered, and
+ * moves over to what has been looked at; else it leaves. At the end main-a and main-b change their parts. So a scan passes
+ * through the young and takes nothing else with it, and what stays is always written anew, one close to the other:
+ * left in its place, each would keep a page to itself.
  *
  * Uses are counted in a filter of two bits per id, in memory; after a restart nothing has been used. What left young is
  * remembered by a fingerprint (the ghost queue): if it comes back, it counts as used.                                     */
@@ -21,7 +24,8 @@ enum {
     USES_MOST = 3,
     GHOSTS = 1 << 19,
     YOUNG_PERCENT = 10,
-    LOOKS_MAX = 2048, /* then the next one leaves, used or not */
+    LOOKS_MAX = 4096, /* then the next one leaves, used or not */
+    MOVES_PER_TURN = 256,
     RECLAIM_LOOKS = 512,
 };
 
@@ -76,86 +80,82 @@ void store_uses_arrived(struct uses *u, const struct store_id *id)
 
 /* ---- hands */
 
-/* The next record above *hand and not above `end`. MDB_NOTFOUND when there is none. */
-static int hand_next(struct turn *t, uint64_t *hand, uint64_t end, struct found_record *found)
+static int main_place(const struct store *s, bool ahead)
 {
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open(t->txn, t->s->dbi[DB_RECORDS], &cursor);
-    if (rc != 0) return rc;
-    rc = store_record_next(cursor, *hand, found);
-    mdb_cursor_close(cursor);
-    if ((rc == 0 || rc == EBADMSG) && found->order > end) return MDB_NOTFOUND;
-    if (rc == 0 || rc == EBADMSG) *hand = found->order;
-    return rc;
+    return (s->state.main_ahead == 0) == ahead ? DB_MAIN_A : DB_MAIN_B;
 }
 
-static int evict(struct turn *t, const struct found_record *found, bool young)
-{
-    uint64_t hash = hash_of(&found->envelope.id);
-    if (young) t->s->uses->ghosts[hash % GHOSTS] = (uint32_t)(hash >> 32);
-    atomic_fetch_add(&t->s->evictions, 1);
-    return store_forget_record(t, found);
-}
-
-/* Move the hand of the young one on. *left: the record has left. */
+/* Move the hand of the young on. *left: a record has left. MDB_NOTFOUND: there are none. */
 static int young_step(struct turn *t, bool force, bool *left)
 {
     struct store *s = t->s;
     struct found_record found;
-    int rc = hand_next(t, &s->state.hand_young, UINT64_MAX, &found);
+    int rc = store_record_next_in(s, t->txn, DB_YOUNG, s->state.hand_young, &found);
+    if (rc == MDB_NOTFOUND) s->state.young_bytes = 0;
+    if (rc != 0 && rc != EBADMSG) return rc;
+    s->state.hand_young = found.order;
     *left = true;
     if (rc == EBADMSG) return store_forget_broken(t, NULL, found.order);
-    if (rc != 0) {
-        s->state.young_bytes = 0;
-        return rc;
-    }
     uint64_t weight = store_weight(&found.envelope), hash = hash_of(&found.envelope.id);
     s->state.young_bytes -= weight < s->state.young_bytes ? weight : s->state.young_bytes;
     *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || uses_of(s->uses, hash) == 0);
-    if (*left) return evict(t, &found, true);
+    if (*left) {
+        s->uses->ghosts[hash % GHOSTS] = (uint32_t)(hash >> 32);
+        return store_forget_record(t, &found);
+    }
     uses_set(s->uses, hash, 0);
-    return 0;
+    return store_record_move(t, &found, main_place(s, true));
 }
 
+/* The same for main. MDB_NOTFOUND: the hand is at the end, and begins anew. */
 static int main_step(struct turn *t, bool force, bool *left)
 {
     struct store *s = t->s;
     struct found_record found;
-    int rc = hand_next(t, &s->state.hand_main, s->state.hand_young, &found);
+    int rc = store_record_next_in(s, t->txn, main_place(s, true), s->state.hand_main, &found);
+    if (rc == MDB_NOTFOUND) {
+        s->state.hand_main = 0;
+        s->state.main_ahead = !s->state.main_ahead;
+    }
+    if (rc != 0 && rc != EBADMSG) return rc;
+    s->state.hand_main = found.order;
     *left = true;
     if (rc == EBADMSG) return store_forget_broken(t, NULL, found.order);
-    if (rc != 0) return rc;
     uint64_t hash = hash_of(&found.envelope.id);
     unsigned uses = uses_of(s->uses, hash);
     *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || uses == 0);
-    if (*left) return evict(t, &found, false);
+    if (*left) return store_forget_record(t, &found);
     if (uses > 0) uses_set(s->uses, hash, uses - 1);
-    return 0;
+    return store_record_move(t, &found, main_place(s, false));
 }
 
-/* One record leaves. A pinned one never does, so all may be looked at in vain. */
+/* One record leaves, or the hands have moved as far as a turn may. A pinned record never leaves, so all may be looked at
+ * in vain. */
 static int evict_record(struct turn *t)
 {
     struct store *s = t->s;
     uint64_t young_limit = s->limit_pages * STORE_PAGE / 100 * YOUNG_PERCENT;
-    bool main_is_over = false, young_is_over = false, left = false;
-    int begun_anew = 0;
-    for (int looks = 0; !(main_is_over && young_is_over); looks++) {
-        bool young = !young_is_over && (main_is_over || s->state.young_bytes > young_limit);
-        int rc = young ? young_step(t, looks > LOOKS_MAX, &left) : main_step(t, looks > LOOKS_MAX, &left);
-        if (rc == 0 && left) return 0;
+    bool young_is_over = false, left = false;
+    int rounds = 0;
+    for (int moves = 0; moves < MOVES_PER_TURN && t->moved_bytes < s->turn_bytes; moves++) {
+        bool force = s->looks++ > LOOKS_MAX;
+        bool young = !young_is_over && (rounds > 1 || s->state.young_bytes > young_limit);
+        int rc = young ? young_step(t, force, &left) : main_step(t, force, &left);
         if (rc != 0 && rc != MDB_NOTFOUND) return rc;
-        if (rc == 0 && looks < 4 * LOOKS_MAX) continue;
-        if (rc == 0) return MDB_NOTFOUND; /* so many are pinned: later */
-        if (young) {
-            young_is_over = true;
-        } else {
-            s->state.hand_main = 0;
-            /* The young that were used have become main, so a second round finds more. */
-            main_is_over = ++begun_anew > USES_MOST + 1;
+        if (rc == 0 && left) {
+            s->looks = 0;
+            atomic_fetch_add(&s->evictions, 1);
+            return 0;
         }
+        if (rc == 0) continue;
+        if (young)
+            young_is_over = true;
+        else if (++rounds > 2 && young_is_over)
+            return MDB_NOTFOUND; /* there is nothing at all */
     }
-    return MDB_NOTFOUND;
+    if (s->looks < 4 * LOOKS_MAX) return 0;
+    s->looks = 0;
+    return MDB_NOTFOUND; /* so many are pinned: later */
 }
 
 int store_evict_one(struct turn *t)
@@ -190,20 +190,13 @@ int store_collect_garbage(struct turn *t)
 
 static int reclaim_next(struct turn *t, const struct store_op *op, struct found_record *found)
 {
-    MDB_cursor *cursor = NULL;
-    MDB_dbi dbi = t->s->dbi[op->reclaim.by_tag ? DB_TAGS : DB_RECORDS];
-    int rc = mdb_cursor_open(t->txn, dbi, &cursor);
+    MDB_cursor *tags = NULL;
+    if (!op->reclaim.by_tag) return store_record_next(t->s, t->txn, op->written, found);
+    int rc = mdb_cursor_open(t->txn, t->s->dbi[DB_TAGS], &tags);
     if (rc != 0) return rc;
-    if (!op->reclaim.by_tag) {
-        rc = store_record_next(cursor, op->written, found);
-    } else if ((rc = store_tag_next(cursor, op->reclaim.tag, op->written, &found->order)) == 0) {
-        struct order_key order = order_key_of(found->order);
-        MDB_val key = val_of(&order, sizeof(order)), value;
-        rc = mdb_get(t->txn, t->s->dbi[DB_RECORDS], &key, &value);
-        if (rc == MDB_NOTFOUND || (rc == 0 && !store_record_parse(key, value, found))) rc = EBADMSG;
-    }
-    mdb_cursor_close(cursor);
-    return rc;
+    rc = store_tag_next(tags, op->reclaim.tag, op->written, &found->order);
+    mdb_cursor_close(tags);
+    return rc != 0 ? rc : store_record_at(t->s, t->txn, found->order, found);
 }
 
 int store_reclaim_some(struct turn *t, struct store_op *op)

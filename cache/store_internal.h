@@ -2,13 +2,16 @@
  *
  *   store_files.c   the directory: lock and state file, what is set aside, preallocation     store_check.c  damage
  *   store_lmdb.c    the environment: open, reopen, close, sync                                store_read.c   readers
+ *   store_records.c where records lie, and how they are found, written, moved and deleted
  *   store_writer.c  the queue and the writer thread: turns, failures, what callers may queue
  *   store_apply.c   what each queued operation does to the databases, inside a turn
  *   store_evict.c   who leaves: uses, hands, garbage, reclaiming after purges
  *
  * The databases. Numbers in keys are big-endian, so that LMDB's order is theirs.
  *   index    id -> order                      the only large one with random keys
- *   records  order -> envelope, tags, record  order grows with every put: appended, and walked by eviction
+ *   young    order -> envelope, tags, record  order grows with every put: appended
+ *   main-a, main-b  the same, of records that eviction left alone: it moves them along (store_evict.c), so that those
+ *            that stay lie close together, and what leaves frees whole pages. An order is in one of the three
  *   content  number, chunk -> checksum, data  number grows with every fetch: mostly appended
  *   tags     tag -> orders                    DUPSORT | DUPFIXED
  *   purges   kind, softness, name -> line
@@ -63,8 +66,9 @@ struct store_state { /* committed with every turn */
     uint64_t next_order;    /* of the next record */
     uint64_t numbers_ahead; /* no content number at or above this one has been used */
     uint64_t purge_seq;
-    uint64_t hand_young, hand_main;   /* orders eviction looked at last */
-    uint64_t young_bytes;             /* of records above hand_young */
+    uint64_t hand_young, hand_main; /* orders eviction looked at last */
+    uint64_t main_ahead;  /* 0: main-a is what hand_main has yet to look at, main-b what it has; 1: the other way */
+    uint64_t young_bytes; /* of records above hand_young */
     uint64_t last_number, last_chunk; /* greatest key of content */
 };
 
@@ -110,7 +114,7 @@ static inline MDB_val val_of(const void *at, size_t len)
 
 /* ---- the store */
 
-enum { DB_META, DB_INDEX, DB_RECORDS, DB_CONTENT, DB_TAGS, DB_PURGES, DB_PENDING, DB_COUNT };
+enum { DB_META, DB_INDEX, DB_YOUNG, DB_MAIN_A, DB_MAIN_B, DB_CONTENT, DB_TAGS, DB_PURGES, DB_PENDING, DB_COUNT };
 
 struct reader_slot { /* owned while busy; counts are kept here so that readers share no cache line */
     _Alignas(64) atomic_bool busy;
@@ -222,12 +226,14 @@ struct store {
     struct uses *uses;
     uint64_t live_pages;
     unsigned attempts;    /* turns in a row that met a full map */
+    uint64_t looks;       /* of eviction, since the last record left */
     bool garbage, broken; /* broken: the environment must be opened anew, cold */
     bool panicked;        /* the environment must be opened anew */
     uint64_t seq_floor;   /* after a cold start while running: puts fetched before it are refused */
     uint64_t tags_scratch[STORE_TAGS_MAX];
 
     /* told to anybody */
+    atomic_ulong hand_young, hand_main, main_ahead; /* as committed: where an order most likely is */
     atomic_bool failing;
     atomic_ulong purge_seq, stat_entries, stat_live, stat_used, puts, removes, evictions, reclaimed, refused,
         bad_checksums, errors, commits, commit_us;
@@ -274,23 +280,27 @@ void store_slots_reopen(struct store *s);
 bool store_jobs_start(struct store *s, int threads);
 void store_jobs_stop(struct store *s);
 
+/** Of one tag, the first order above `after`. 0, MDB_NOTFOUND, or an LMDB code. */
+int store_tag_next(MDB_cursor *tags, uint64_t tag, uint64_t after, uint64_t *order);
+uint64_t store_chunk_checksum(uint64_t number, uint64_t chunk, const void *data, size_t len);
+
+/* ---- store_records.c */
+
 struct found_record {
     uint64_t order;
+    int place; /* DB_YOUNG, DB_MAIN_A or DB_MAIN_B */
     struct envelope envelope;
     const unsigned char *tags; /* unaligned */
     struct view record;        /* lives until the transaction's next write or end */
 };
-/** Take a value of `records` apart; false when its lengths or its checksum are wrong. */
-bool store_record_parse(MDB_val key, MDB_val value, struct found_record *out);
-/** By id: 0, MDB_NOTFOUND, EBADMSG (a wrong checksum), or an LMDB code. */
+/** By id: 0, MDB_NOTFOUND, EBADMSG (a wrong checksum; out->order is set), or an LMDB code. */
 int store_record_find(struct store *s, MDB_txn *txn, const struct store_id *id, struct found_record *out);
-/** The first record above `after`: codes as above; out->order is set for EBADMSG too. */
-int store_record_next(MDB_cursor *records, uint64_t after, struct found_record *out);
-/** Of one tag, the first order above `after`. 0, MDB_NOTFOUND, or an LMDB code. */
-int store_tag_next(MDB_cursor *tags, uint64_t tag, uint64_t after, uint64_t *order);
-uint64_t store_chunk_checksum(uint64_t number, uint64_t chunk, const void *data, size_t len);
-/** Of a whole value of `records`; its first bytes, where the checksum goes, do not count. */
-uint64_t store_record_checksum(const void *value, size_t len);
+/** By order: as above, but EBADMSG too when there is none. */
+int store_record_at(struct store *s, MDB_txn *txn, uint64_t order, struct found_record *out);
+/** The first record above `after`: codes as above; out->order and place are set for EBADMSG too. */
+int store_record_next(struct store *s, MDB_txn *txn, uint64_t after, struct found_record *out);
+/** The same in one place only. */
+int store_record_next_in(struct store *s, MDB_txn *txn, int place, uint64_t after, struct found_record *out);
 
 /* ---- store_writer.c */
 
@@ -308,7 +318,8 @@ struct store_op *store_list_pop(struct op_list *l);
 struct turn {
     struct store *s;
     MDB_txn *txn;
-    size_t records, bytes;
+    size_t records, bytes; /* written or deleted */
+    size_t moved_bytes;    /* by eviction, of records that stay */
 };
 
 int store_turn_begin(struct store *s, struct turn *t);
@@ -318,6 +329,15 @@ bool store_turn_full(const struct turn *t);
 
 /** Do what op asks, or a part of it; op->finished tells, op->result is what its caller hears. */
 int store_apply(struct turn *t, struct store_op *op);
+/** Write a record under `order`; append: it becomes the last of its place, else it replaces what is there. */
+int store_record_put(struct turn *t, const struct store_put *p, uint64_t order, int place, bool append);
+/** Delete the bytes of a record: no more. */
+int store_record_del(struct turn *t, uint64_t order, int place);
+/** Move a record to the end of another place. */
+int store_record_move(struct turn *t, const struct found_record *found, int to);
+/** Whether LMDB may delete a value: it frees as many pages as the value's own page says. */
+bool store_may_delete(MDB_val key, MDB_val value);
+
 /** Remove a record with its index entry, tags and content. `found` is not valid afterwards. */
 int store_forget_record(struct turn *t, const struct found_record *found);
 /** Remove a record that cannot be read, and the index entry of `id` (NULL: not known). Its content, if any, stays. */
@@ -340,7 +360,8 @@ struct uses *store_uses_new(void);
 /** Note that id has come (back): one that was evicted lately starts as if it had been used. */
 void store_uses_arrived(struct uses *u, const struct store_id *id);
 void store_uses_note(struct uses *u, const struct store_id *id);
-/** Remove one record or a slice of garbage. MDB_NOTFOUND when there is nothing that may leave. */
+/** Remove one record or a slice of garbage, or at least move a hand on: a turn's worth of moving at most.
+ *  @return MDB_NOTFOUND when there is nothing that may leave */
 int store_evict_one(struct turn *t);
 /** A slice of the garbage. s->garbage becomes false when none is left. */
 int store_collect_garbage(struct turn *t);

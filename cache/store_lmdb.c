@@ -13,7 +13,9 @@ static const struct {
 } databases[DB_COUNT] = {
     [DB_META] = { "meta", 0 },
     [DB_INDEX] = { "index", 0 },
-    [DB_RECORDS] = { "records", 0 },
+    [DB_YOUNG] = { "young", 0 },
+    [DB_MAIN_A] = { "main-a", 0 },
+    [DB_MAIN_B] = { "main-b", 0 },
     [DB_CONTENT] = { "content", 0 },
     [DB_TAGS] = { "tags", MDB_DUPSORT | MDB_DUPFIXED },
     [DB_PURGES] = { "purges", 0 },
@@ -220,6 +222,9 @@ int store_turn_commit(struct turn *t)
     }
     clock_gettime(CLOCK_MONOTONIC, &b);
     s->committed = s->state;
+    atomic_store_explicit(&s->hand_young, s->state.hand_young, memory_order_relaxed);
+    atomic_store_explicit(&s->hand_main, s->state.hand_main, memory_order_relaxed);
+    atomic_store_explicit(&s->main_ahead, s->state.main_ahead, memory_order_relaxed);
     s->live_pages = pages;
     MDB_envinfo info;
     if (mdb_env_info(s->env, &info) == 0) atomic_store(&s->stat_used, (info.me_last_pgno + 1) * STORE_PAGE);
@@ -237,6 +242,7 @@ void store_turn_abort(struct turn *t)
     if (t->txn != NULL) mdb_txn_abort(t->txn);
     t->txn = NULL;
     t->s->state = t->s->committed;
+    t->s->garbage = true; /* what was collected is back; if there was none, the next look costs little */
 }
 
 /* ---- syncing */

@@ -79,49 +79,6 @@ static void count(atomic_ulong *n)
 
 /* ---- records */
 
-uint64_t store_record_checksum(const void *value, size_t len)
-{
-    return XXH3_64bits((const char *)value + sizeof(uint64_t), len - sizeof(uint64_t));
-}
-
-bool store_record_parse(MDB_val key, MDB_val value, struct found_record *out)
-{
-    out->order = key.mv_size == sizeof(struct order_key) ? order_of(key.mv_data) : 0;
-    if (key.mv_size != sizeof(struct order_key) || value.mv_size < sizeof(out->envelope)) return false;
-    const char *at = value.mv_data;
-    struct envelope *e = &out->envelope;
-    memcpy(e, at, sizeof(*e));
-    size_t tags_len = e->tag_count * sizeof(uint64_t);
-    if (e->tag_count > STORE_TAGS_MAX || e->record_len > STORE_RECORD_MAX ||
-        value.mv_size != sizeof(*e) + tags_len + e->record_len)
-        return false;
-    if (store_record_checksum(at, value.mv_size) != e->checksum) return false;
-    out->tags = (const unsigned char *)at + sizeof(*e);
-    out->record = view_of(at + sizeof(*e) + tags_len, e->record_len);
-    return true;
-}
-
-int store_record_find(struct store *s, MDB_txn *txn, const struct store_id *id, struct found_record *out)
-{
-    MDB_val key = val_of(id, sizeof(*id)), order, value;
-    int rc = mdb_get(txn, s->dbi[DB_INDEX], &key, &order);
-    if (rc != 0) return rc;
-    if (order.mv_size != sizeof(struct order_key)) return EBADMSG;
-    out->order = order_of(order.mv_data);
-    rc = mdb_get(txn, s->dbi[DB_RECORDS], &order, &value);
-    if (rc != 0) return rc == MDB_NOTFOUND ? EBADMSG : rc;
-    return store_record_parse(order, value, out) && memcmp(&out->envelope.id, id, sizeof(*id)) == 0 ? 0 : EBADMSG;
-}
-
-int store_record_next(MDB_cursor *records, uint64_t after, struct found_record *out)
-{
-    struct order_key from = order_key_of(after + 1);
-    MDB_val key = val_of(&from, sizeof(from)), value;
-    int rc = mdb_cursor_get(records, &key, &value, MDB_SET_RANGE);
-    if (rc != 0) return rc;
-    return store_record_parse(key, value, out) ? 0 : EBADMSG;
-}
-
 int store_tag_next(MDB_cursor *tags, uint64_t tag, uint64_t after, uint64_t *order)
 {
     struct order_key from = order_key_of(after + 1);
@@ -371,27 +328,22 @@ struct walk {
     bool stopped;
 };
 
-static int walk_next(struct store *s, MDB_txn *txn, MDB_cursor *cursor, struct walk *w, struct found_record *found)
+static int walk_next(struct store *s, MDB_txn *txn, MDB_cursor *tags, struct walk *w, struct found_record *found)
 {
-    if (w->tag == NULL) return store_record_next(cursor, *w->cursor, found);
-    int rc = store_tag_next(cursor, *w->tag, *w->cursor, &found->order);
-    if (rc != 0) return rc;
-    struct order_key order = order_key_of(found->order);
-    MDB_val key = val_of(&order, sizeof(order)), value;
-    rc = mdb_get(txn, s->dbi[DB_RECORDS], &key, &value);
-    if (rc != 0) return rc == MDB_NOTFOUND ? EBADMSG : rc;
-    return store_record_parse(key, value, found) ? 0 : EBADMSG;
+    if (w->tag == NULL) return store_record_next(s, txn, *w->cursor, found);
+    int rc = store_tag_next(tags, *w->tag, *w->cursor, &found->order);
+    return rc != 0 ? rc : store_record_at(s, txn, found->order, found);
 }
 
 static int walk_turn(struct store *s, struct reader_slot *slot, struct walk *w)
 {
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open(slot->txn, s->dbi[w->tag == NULL ? DB_RECORDS : DB_TAGS], &cursor);
+    MDB_cursor *tags = NULL;
+    int rc = mdb_cursor_open(slot->txn, s->dbi[DB_TAGS], &tags);
     if (rc != 0) return rc;
     for (size_t i = 0; i < WALK_PER_TURN && w->shown < w->limit && !w->stopped; i++) {
         struct found_record found;
         struct store_found told;
-        rc = walk_next(s, slot->txn, cursor, w, &found);
+        rc = walk_next(s, slot->txn, tags, w, &found);
         if (rc != 0 && rc != EBADMSG) break;
         w->looked++;
         *w->cursor = found.order;
@@ -400,7 +352,7 @@ static int walk_turn(struct store *s, struct reader_slot *slot, struct walk *w)
         w->shown++;
         w->stopped = !w->each(w->arg, &found.envelope.id, &told, found.record);
     }
-    mdb_cursor_close(cursor);
+    mdb_cursor_close(tags);
     return rc == EBADMSG ? 0 : rc;
 }
 

@@ -286,8 +286,10 @@ static void refuse_waiting(struct store *s, int result)
 static void rest(struct store *s, int rc)
 {
     atomic_fetch_add(&s->errors, 1);
-    if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID || rc == MDB_CURSOR_FULL) s->broken = true;
-    if (rc == MDB_PANIC || rc == MDB_BAD_TXN) s->panicked = true;
+    if (rc == MDB_PANIC || rc == MDB_BAD_TXN)
+        s->panicked = true; /* LMDB gives up after a failed write of a meta page, until it is opened anew */
+    else if (rc < 0)
+        s->broken = true; /* whatever LMDB finds wrong with a file that only we write */
     if (!atomic_exchange(&s->failing, true))
         store_say(s, "%s: cannot be written: %s; going on without it, trying again every second", s->path,
                   mdb_strerror(rc));
@@ -318,7 +320,7 @@ static int evict_turn(struct store *s, uint64_t down_to, int most)
     int rc = store_turn_begin(s, &t), n = 0;
     if (rc != 0) return rc;
     uint64_t goal = s->live_pages > down_to ? s->live_pages - down_to : 1;
-    for (; n < most && t.bytes < s->turn_bytes && t.bytes / STORE_PAGE < goal; n++) {
+    for (; n < most && t.bytes + t.moved_bytes < s->turn_bytes && t.bytes / STORE_PAGE < goal; n++) {
         rc = store_evict_one(&t);
         if (rc != 0) break;
     }
@@ -401,7 +403,6 @@ static void turn_failed(struct store *s, struct op_list *list, int rc)
         rc = squeeze(s);
         if (rc == 0) return;
     }
-    if (rc == MDB_CORRUPTED) s->broken = true;
     rest(s, rc);
 }
 
