@@ -91,23 +91,6 @@ void admin_problem(struct admin_request *r, int status, const char *detail)
     admin_answer(r, status, PROBLEM_CONTENT_TYPE, text, len);
 }
 
-json_t *admin_json_text(struct view text)
-{
-    json_t *json = json_stringn(text.len > 0 ? text.at : "", text.len);
-    if (json != NULL) return json;
-    char *utf8 = malloc(2 * text.len);
-    size_t n = 0;
-    if (utf8 == NULL) return NULL;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        if (c >= 0x80) utf8[n++] = (char)(0xc0 | c >> 6);
-        utf8[n++] = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
-    }
-    json = json_stringn(utf8, n);
-    free(utf8);
-    return json;
-}
-
 /* ---- routes */
 
 static void healthz(struct admin_request *r)

@@ -2,255 +2,12 @@
 
 #include "cache/outcome.h"
 #include "cache/precondition.h"
-#include "cache/reuse.h"
-#include "cache/validation.h"
 #include "proxy/admin_internal.h"
+#include "proxy/admin_json.h"
 #include "proxy/admin_url.h"
-#include "purge/tag.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* ---- the query */
-
-static int hex_digit(char c)
-{
-    if (is_digit(c)) return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Into q->text, which has room for the whole query. A URL has no blanks, so in one that was not encoded "+" is itself. */
-static bool decode(struct view encoded, bool plus_is_blank, struct explain_query *q, size_t *used, struct view *out)
-{
-    size_t begin = *used;
-    for (size_t i = 0; i < encoded.len; i++) {
-        char c = encoded.at[i];
-        if (c == '%') {
-            if (encoded.len - i < 3) return false;
-            int high = hex_digit(encoded.at[i + 1]), low = hex_digit(encoded.at[i + 2]);
-            if (high < 0 || low < 0) return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        } else if (c == '+' && plus_is_blank) {
-            c = ' ';
-        }
-        q->text[(*used)++] = c;
-    }
-    *out = view_of(q->text + begin, *used - begin);
-    return true;
-}
-
-static bool refuse(char *why, size_t cap, const char *what)
-{
-    snprintf(why, cap, "%s", what);
-    return false;
-}
-
-static bool take_header(struct explain_query *q, struct view line, char *why, size_t cap)
-{
-    size_t colon = view_find(line, 0, ':');
-    struct field f = { .name = view_first(line, colon), .value = view_trim_ows(view_after(line, colon + 1)) };
-    if (colon == line.len || !field_name_is_valid(f.name) || !field_value_is_valid(f.value))
-        return refuse(why, cap, "header: \"Name: value\" is needed");
-    if (q->field_count == EXPLAIN_FIELDS_MAX - 1) return refuse(why, cap, "header: too many");
-    f.id = field_id_of(f.name);
-    q->fields[q->field_count++] = f;
-    return true;
-}
-
-static bool take_argument(struct explain_query *q, struct view name, struct view value, size_t *used, char *why,
-                          size_t cap)
-{
-    struct view text;
-    bool is_url = view_equal(name, VIEW("url")), is_header = view_equal(name, VIEW("header"));
-    if (!is_url && !is_header && !view_equal(name, VIEW("method"))) {
-        snprintf(why, cap,
-                 "unknown argument \"%.*s\": there are url, header and method; a '&' inside url is written %%26",
-                 (int)(name.len < 64 ? name.len : 64), name.at);
-        return false;
-    }
-    if (!decode(value, !is_url, q, used, &text)) return refuse(why, cap, "'%' without two hexadecimal digits");
-    if (is_header) return take_header(q, text, why, cap);
-    if (is_url) {
-        if (q->url.len > 0) return refuse(why, cap, "url: only one");
-        q->url = text;
-        return true;
-    }
-    if (!view_is_token(text)) return refuse(why, cap, "method: not the name of a method");
-    q->method = text;
-    return true;
-}
-
-bool explain_query_read(struct view query, struct explain_query *out, char *why, size_t cap)
-{
-    size_t used = 0;
-    out->url = VIEW("");
-    out->method = VIEW("GET");
-    out->field_count = 0;
-    if (query.len > sizeof out->text) return refuse(why, cap, "the query is too long");
-    while (query.len > 0) {
-        size_t end = view_find(query, 0, '&');
-        struct view argument = view_first(query, end);
-        query = view_after(query, end < query.len ? end + 1 : end);
-        size_t equals = view_find(argument, 0, '=');
-        if (argument.len == 0) continue;
-        struct view value = view_after(argument, equals < argument.len ? equals + 1 : equals);
-        if (!take_argument(out, view_first(argument, equals), value, &used, why, cap)) return false;
-    }
-    if (out->url.len == 0) return refuse(why, cap, "url: which URL is to be explained?");
-    return true;
-}
-
-/* ---- one stored response */
-
-static const struct {
-    enum stored_flag flag;
-    const char *name;
-} flag_names[] = {
-    { STORED_NO_CACHE, "no-cache" },        { STORED_MUST_REVALIDATE, "must-revalidate" },
-    { STORED_S_MAXAGE, "s-maxage" },        { STORED_PUBLIC, "public" },
-    { STORED_IMMUTABLE, "immutable" },      { STORED_PRAGMA_NO_CACHE, "pragma-no-cache" },
-    { STORED_AUTHORIZED, "authorization" }, { STORED_FIELD_LISTED_NO_CACHE, "fields-left-out" },
-    { STORED_PARTIAL, "partial" },
-};
-
-/* @param json  a list; both references are consumed or kept so that a failure anywhere shows as a failed set */
-static void append(json_t *list, json_t *item)
-{
-    (void)json_array_append_new(list, item); /* without memory the list is shorter, never wrong */
-}
-
-static void set(json_t *object, const char *name, json_t *value)
-{
-    (void)json_object_set_new(object, name, value); /* as above */
-}
-
-static json_t *seconds_or_null(int32_t seconds)
-{
-    return seconds < 0 ? json_null() : json_integer(seconds);
-}
-
-static json_t *freshness_json(const struct stored_head *s, const struct policy *p, uint64_t key_hash, bool soft,
-                              int64_t now_s)
-{
-    struct lifetime lifetime = freshness_lifetime(s, p, key_hash);
-    int64_t age_s = current_age_s(s, now_s);
-    json_t *json = json_object();
-    set(json, "fresh", json_boolean(age_s < lifetime.lifetime_s && !soft));
-    set(json, "age_s", json_integer(age_s));
-    set(json, "initial_age_s", json_integer(s->initial_age_s));
-    set(json, "resident_s", json_integer(now_s - s->response_time_s));
-    set(json, "lifetime_s", json_integer(lifetime.lifetime_s));
-    set(json, "lifetime_source", json_string(lifetime_source_name(lifetime.source)));
-    set(json, "limited_by_operator", json_boolean(lifetime.limited));
-    set(json, "ttl_s", json_integer(lifetime.lifetime_s - age_s));
-    set(json, "stale_while_revalidate_s", seconds_or_null(s->swr_s));
-    set(json, "stale_if_error_s", seconds_or_null(s->sie_s));
-    return json;
-}
-
-static json_t *text_or_null(const void *record, enum field_id id)
-{
-    struct view value = record_value(record, id);
-    return value.at != NULL ? admin_json_text(value) : json_null();
-}
-
-static json_t *tags_json(struct field_section fields)
-{
-    struct tag_walk walk = tags_of(fields);
-    struct view tag;
-    json_t *list = json_array();
-    while (tag_walk_next(&walk, &tag)) append(list, admin_json_text(tag));
-    return list;
-}
-
-static json_t *flags_json(uint16_t flags)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < sizeof flag_names / sizeof *flag_names; i++)
-        if ((flags & flag_names[i].flag) != 0) append(list, json_string(flag_names[i].name));
-    return list;
-}
-
-static json_t *fields_json(struct field_section fields)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < fields.count; i++) {
-        json_t *line = json_object();
-        set(line, "name", admin_json_text(fields.lines[i].name));
-        set(line, "value", admin_json_text(fields.lines[i].value));
-        append(list, line);
-    }
-    return list;
-}
-
-/* "accept-encoding:gzip LF accept-language LF": the request fields that selected it; null for one that was absent. */
-static json_t *selected_by_json(struct view variant)
-{
-    json_t *json = json_object();
-    while (variant.len > 0) {
-        size_t end = view_find(variant, 0, '\n');
-        struct view line = view_first(variant, end);
-        size_t colon = view_find(line, 0, ':');
-        char name[256];
-        snprintf(name, sizeof name, "%.*s", (int)colon, line.at);
-        set(json, name, colon < line.len ? admin_json_text(view_after(line, colon + 1)) : json_null());
-        variant = view_after(variant, end + 1);
-    }
-    return json;
-}
-
-static json_t *tiers_json(const struct holding *h)
-{
-    json_t *list = json_array();
-    if (h->in_memory) append(list, json_string("memory"));
-    if (h->in_store) append(list, json_string("store"));
-    return list;
-}
-
-static json_t *size_json(const struct holding *h)
-{
-    json_t *json = json_object();
-    set(json, "content_bytes", json_integer(record_head_of(h->record)->content_length));
-    set(json, "record_bytes", json_integer((json_int_t)h->record_bytes));
-    set(json, "memory_bytes", json_integer((json_int_t)h->memory_bytes));
-    return json;
-}
-
-static json_t *purge_json(const struct holding *h, struct purge_verdict v, int64_t now_s)
-{
-    bool soft = v.soft || h->stale_marked;
-    json_t *json = json_object();
-    set(json, "state", json_string(v.hard ? "purged" : soft ? "purged-soft" : "none"));
-    set(json, "fetched_at", json_integer((json_int_t)record_head_of(h->record)->fetch_seq));
-    if (v.soft) set(json, "seconds_ago", json_integer(now_s - v.soft_since_s));
-    return json;
-}
-
-json_t *explain_holding_json(const struct holding *h, const struct policy *p, struct purge_verdict purged,
-                             const struct reuse_decision *selected_as, int64_t now_s)
-{
-    struct field room[RECORD_FIELDS_MAX];
-    const struct stored_head *s = &record_head_of(h->record)->stored;
-    struct field_section fields = record_section(h->record, room);
-    json_t *json = json_object();
-    set(json, "selected", json_false());
-    set(json, "selected_by", selected_by_json(record_variant(h->record)));
-    set(json, "status", json_integer(s->status));
-    set(json, "reuse", json_string(reuse_reason_name(selected_as->reason)));
-    set(json, "freshness", freshness_json(s, p, h->id.key[0], purged.soft || h->stale_marked, now_s));
-    set(json, "etag", text_or_null(h->record, FIELD_ETAG));
-    set(json, "last_modified", text_or_null(h->record, FIELD_LAST_MODIFIED));
-    set(json, "tags", tags_json(fields));
-    set(json, "says", flags_json(s->flags));
-    set(json, "tiers", tiers_json(h));
-    set(json, "size", size_json(h));
-    set(json, "fetch_ms", json_integer(s->fetch_ms));
-    set(json, "purges", purge_json(h, purged, now_s));
-    set(json, "fields", fields_json(fields));
-    return json;
-}
 
 /* ---- the look-up */
 
@@ -282,7 +39,7 @@ static void note_vary(struct explain *e, const void *record)
         variant_from_request(names, e->head.fields, e->policy, e->variant_text, sizeof e->variant_text, &e->variant);
     while (rest.len > 0) {
         size_t comma = view_find(rest, 0, ',');
-        append(e->vary, admin_json_text(view_first(rest, comma)));
+        admin_json_append(e->vary, admin_json_text(view_first(rest, comma)));
         rest = view_after(rest, comma < rest.len ? comma + 1 : comma);
     }
 }
@@ -349,8 +106,8 @@ static void note_holding(void *arg, const struct holding *h)
     if (selected) note_selected(e, h, fields, purged, &d);
     if (e->variant_count++ >= EXPLAIN_VARIANTS_MAX && !selected) return;
     json_t *json = explain_holding_json(h, e->policy, purged, &d, e->c->now_s);
-    if (selected) set(json, "selected", json_true());
-    append(e->variants, json);
+    if (selected) admin_json_set(json, "selected", json_true());
+    admin_json_append(e->variants, json);
 }
 
 /* ---- the request */
@@ -461,16 +218,16 @@ static json_t *decision_json(const struct explain *e)
     const struct reuse_decision *d = &e->decision;
     int status = answer_status(e);
     json_t *json = json_object();
-    set(json, "verdict", json_string(verdict_name(d->verdict)));
-    set(json, "what", json_string(what_happens(e)));
-    set(json, "reason", json_string(reuse_reason_name(d->reason)));
-    set(json, "because", json_string(reuse_reason_text(d->reason)));
-    set(json, "section", json_string(reuse_reason_section(d->reason)));
-    set(json, "status", status > 0 ? json_integer(status) : json_null());
-    set(json, "cache_status", cache_status_json(e));
-    set(json, "refresh_behind", json_boolean(d->refresh_behind));
-    set(json, "may_store_answer", json_boolean(d->may_store_answer));
-    set(json, "not_collapsed", json_boolean(e->unshared));
+    admin_json_set(json, "verdict", json_string(verdict_name(d->verdict)));
+    admin_json_set(json, "what", json_string(what_happens(e)));
+    admin_json_set(json, "reason", json_string(reuse_reason_name(d->reason)));
+    admin_json_set(json, "because", json_string(reuse_reason_text(d->reason)));
+    admin_json_set(json, "section", json_string(reuse_reason_section(d->reason)));
+    admin_json_set(json, "status", status > 0 ? json_integer(status) : json_null());
+    admin_json_set(json, "cache_status", cache_status_json(e));
+    admin_json_set(json, "refresh_behind", json_boolean(d->refresh_behind));
+    admin_json_set(json, "may_store_answer", json_boolean(d->may_store_answer));
+    admin_json_set(json, "not_collapsed", json_boolean(e->unshared));
     return json;
 }
 
@@ -478,8 +235,8 @@ static json_t *route_json(const struct explain *e)
 {
     const struct origin_server *server = &site_route(e->c->site, &e->head)->server;
     json_t *json = json_object();
-    set(json, "origin", json_string(server->unix_path != NULL ? server->unix_path : server->base_url));
-    set(json, "stores", json_boolean(e->policy->store));
+    admin_json_set(json, "origin", json_string(server->unix_path != NULL ? server->unix_path : server->base_url));
+    admin_json_set(json, "stores", json_boolean(e->policy->store));
     return json;
 }
 
@@ -487,13 +244,13 @@ static json_t *result_json(struct explain *e)
 {
     struct view method = e->head.method_name;
     json_t *json = json_object();
-    set(json, "url", admin_json_text(key_uri(&e->key)));
-    set(json, "method", admin_json_text(method));
-    set(json, "decision", decision_json(e));
-    set(json, "stored", json_integer((json_int_t)e->variant_count));
-    set(json, "vary", json_incref(e->vary));
-    set(json, "variants", json_incref(e->variants));
-    set(json, "route", route_json(e));
+    admin_json_set(json, "url", admin_json_text(key_uri(&e->key)));
+    admin_json_set(json, "method", admin_json_text(method));
+    admin_json_set(json, "decision", decision_json(e));
+    admin_json_set(json, "stored", json_integer((json_int_t)e->variant_count));
+    admin_json_set(json, "vary", json_incref(e->vary));
+    admin_json_set(json, "variants", json_incref(e->variants));
+    admin_json_set(json, "route", route_json(e));
     return json;
 }
 

@@ -69,10 +69,6 @@ void admin_problem(struct admin_request *r, int status, const char *detail);
 
 void admin_request_free(struct admin_request *r);
 
-/** Text that came over the wire, as a JSON string: bytes that are not UTF-8 are taken for ISO-8859-1, as HTTP once did.
- *  @return NULL: no memory */
-json_t *admin_json_text(struct view text);
-
 void admin_purge(struct admin_request *r);
 void admin_explain(struct admin_request *r);
 void admin_stats(struct admin_request *r);

@@ -39,7 +39,8 @@ bool weir_token_matches(const struct weir *w, struct field_section request)
 {
     const struct view scheme = VIEW("Bearer ");
     const struct field *line = field_first(request, FIELD_AUTHORIZATION);
-    if (w->admin_token == NULL || line == NULL || field_next(request, line) != NULL) return false;
+    if (w->admin_token == NULL || w->admin_token[0] == '\0' || line == NULL || field_next(request, line) != NULL)
+        return false;
     if (!view_starts_with_nocase(line->value, scheme)) return false;
     return equal_in_constant_time(view_trim_ows(view_after(line->value, scheme.len)), view_of_str(w->admin_token));
 }

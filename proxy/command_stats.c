@@ -92,7 +92,7 @@ static const struct row {
         { " in ", "store.queue_entries", COUNT },
         { ", refused ", "store.refused", COUNT },
         { ", last commit ", "store.commit_last_ms", MILLISECONDS },
-        { ", synced before ", "store.sync_age_s", SECONDS } },
+        { ", not synced for ", "store.sync_age_s", SECONDS } },
       "store" },
     { "damage",
       { { "bad checksums ", "store.bad_checksums", COUNT },
@@ -103,7 +103,7 @@ static const struct row {
       { { "", "purges.purges", COUNT },
         { ", matched ", "purges.matched", COUNT },
         { ", to reclaim ", "purges.reclaims_waiting", COUNT },
-        { ", last number ", "purges.sequence", COUNT } },
+        { ", sequence ", "purges.sequence", COUNT } },
       NULL },
 };
 

@@ -1,7 +1,7 @@
-/* admin_purge: what POST /v1/purge asks for, read strictly: nothing is purged unless all of it is understood.
+/* admin_purge_order: what POST /v1/purge asks for, read strictly: nothing is purged unless all of it is understood.
  * Ownership: an order owns whatever its request points to, until purge_order_free. Threads: pure.            */
-#ifndef WEIR_PROXY_ADMIN_PURGE_H
-#define WEIR_PROXY_ADMIN_PURGE_H
+#ifndef WEIR_PROXY_ADMIN_PURGE_ORDER_H
+#define WEIR_PROXY_ADMIN_PURGE_ORDER_H
 
 #include "proxy/site.h"
 #include "purge/purge.h"
