@@ -120,7 +120,7 @@ END_TEST
 START_TEST(a_response_larger_than_memory_is_a_hit_all_the_same)
 {
     enum { LEN = 24 << 20 };
-    struct scene *s = scene_begin("--memory 8MiB");
+    struct scene *s = scene_begin("--memory 8MiB --store-size 256MiB");
     origin_answers_as(s, .status = "200", .fields = "Cache-Control: max-age=60", .pattern_len = LEN, .seed = 6);
     client_asks(s, "GET /large", "");
     hears_head(s, scene_client(s), "200", "Cache-Status: weir; fwd=uri-miss; stored");
