@@ -152,9 +152,11 @@ static void add_groups(struct tag_set *set, struct field_section s, struct view 
         int len = sf_string_text(items[i].text, text, sizeof(text));
         if (len < 0) {
             set->overflow = true;
-        } else {
-            tag_set_add(set, tag_hash_group(view_of(text, (size_t)len), authority), (size_t)len);
+            return;
         }
+        struct view group = view_of(text, (size_t)len);
+        tag_set_add(set, tag_hash_group(group, authority), group.len);
+        tag_set_add(set, tag_hash(group), 0); /* an operator's purge names it as a tag */
     }
 }
 
