@@ -477,7 +477,7 @@ static void text_add_nominated(struct text *t, const struct nominated *n)
 {
     text_add(t, n->name);
     /* What the client's Connection takes off on the way never reaches the origin: it counts as absent. */
-    bool taken_off = n->id == FIELD_OTHER && field_named_by_connection(n->section, n->name);
+    bool taken_off = n->id != FIELD_HOST && field_named_by_connection(n->section, n->name);
     if (nominated_next(n, NULL) != NULL && !taken_off) {
         size_t absent = t->len;
         text_add(t, VIEW(":"));

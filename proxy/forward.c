@@ -147,11 +147,11 @@ static bool connection_names_fields(struct field_section s)
     return false;
 }
 
-/* A field weir knows to be meant for everybody stays, though Connection names it: no sender may do that (RFC 9110
- * §7.6.1), and a client could otherwise take Accept-Encoding or Authorization away behind the cache key. */
+/* Whatever Connection names goes no further (RFC 9110 §7.6.1), save Host, which is made anew. The key counts it as absent
+ * too, so that nobody chooses among variants by what the origin never hears. */
 static bool taken_off_by_connection(const struct choice *c, const struct field *line)
 {
-    return c->connection_names_fields && line->id == FIELD_OTHER && field_named_by_connection(c->fields, line->name);
+    return c->connection_names_fields && line->id != FIELD_HOST && field_named_by_connection(c->fields, line->name);
 }
 
 static bool request_line_goes_on(const struct choice *c, const struct field *line)
