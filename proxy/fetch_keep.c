@@ -59,6 +59,8 @@ static struct record_inputs record_of(const struct fetch *f, struct field_sectio
         .content_length = f->response.content_length > 0 ? f->response.content_length : 0,
     };
     tags[in.tag_count++] = tag_hash_host(f->request.authority);
+    if (f->request.method == METHOD_QUERY)
+        tags[in.tag_count++] = tag_hash_uri(key_uri(&f->key)); /* the key says more */
     return in;
 }
 
@@ -66,7 +68,7 @@ static struct record_inputs record_of(const struct fetch *f, struct field_sectio
 static bool begin_filling(struct fetch *f)
 {
     struct field room[RECORD_FIELDS_MAX];
-    uint64_t tags[TAG_MAX + 2];
+    uint64_t tags[TAG_MAX + 3];
     struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
     struct store_id id = id_of(f);
     f->filling = object_new(&in, &id, f->response.body, 0);
@@ -105,6 +107,14 @@ static bool is_large_for_a_part(const struct fetch *f, int64_t content_length)
            f->listener != NULL && field_first(f->request.fields, FIELD_RANGE) != NULL;
 }
 
+/* For explain. HEAD and the unsafe methods would only say that they are not GET. */
+static void note_refusal(const struct fetch *f, int status)
+{
+    struct refusal why = { f->response.storable.reason, status, f->times.response_time_s };
+    bool noteworthy = f->response.storable.verdict == STORABLE_NO && f->request.method == METHOD_GET;
+    if (noteworthy && f->key.text.len > 0) refusals_note(cache_refusals(f->worker->weir->cache), &f->key, &why);
+}
+
 void fetch_decide_storing(struct fetch *f, const struct response_head *head, int64_t content_length)
 {
     const struct policy *p = &f->route->policy;
@@ -117,6 +127,7 @@ void fetch_decide_storing(struct fetch *f, const struct response_head *head, int
     }
     f->storing = f->may_store && f->key.text.len > 0 && f->response.storable.verdict == STORABLE_YES &&
                  !is_unusable_part(f) && !is_large_for_a_part(f, content_length);
+    note_refusal(f, head->status);
 }
 
 bool fetch_begin_body(struct fetch *f, int64_t content_length)
@@ -268,7 +279,7 @@ static void content_stored(void *arg, int result)
 static struct object *complete_object(struct fetch *f, struct view whole)
 {
     struct field room[RECORD_FIELDS_MAX];
-    uint64_t tags[TAG_MAX + 2];
+    uint64_t tags[TAG_MAX + 3];
     struct store_id id = id_of(f);
     f->response.content_length = body_length(f->response.body);
     struct record_inputs in = record_of(f, fields_to_store(f, room), tags);

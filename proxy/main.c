@@ -80,7 +80,7 @@ static bool keep_after_purges(void *arg, struct object *o)
     struct purge_subject s = object_purge_subject(o);
     struct purge_verdict v = purge_check(w->purges, &s);
     if (!v.hard && !v.soft) atomic_store_explicit(&o->checked_seq, v.checked_seq, memory_order_relaxed);
-    return !v.hard;
+    return !v.hard && !v.soft; /* a soft line may be forgotten before memory looks again */
 }
 
 static void sweep_memory(void *arg, uint64_t below_seq)
