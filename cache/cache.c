@@ -18,6 +18,7 @@ struct cache {
     struct memory *memory;
     struct store *store;
     struct flight_table *flights;
+    struct refusals *refusals;
     int64_t whole_limit_bytes, content_limit_bytes;
     pthread_mutex_t vary_lock;                 /* one writer at a time for the lists of variants */
     _Atomic int quick_lookups;                 /* in a row, up to WARM_LOOKUPS */
@@ -30,9 +31,11 @@ struct cache *cache_new(const struct cache_settings *settings)
     if (c == NULL) return NULL;
     c->memory = memory_new(settings->memory_bytes);
     c->flights = flight_table_new();
-    if (c->memory == NULL || c->flights == NULL) {
+    c->refusals = refusals_new();
+    if (c->memory == NULL || c->flights == NULL || c->refusals == NULL) {
         if (c->memory != NULL) memory_free(c->memory);
         if (c->flights != NULL) flight_table_free(c->flights);
+        refusals_free(c->refusals);
         free(c);
         return NULL;
     }
@@ -53,6 +56,7 @@ void cache_free(struct cache *c)
 {
     memory_free(c->memory);
     flight_table_free(c->flights);
+    refusals_free(c->refusals);
     pthread_mutex_destroy(&c->vary_lock);
     free(c);
 }
@@ -70,6 +74,11 @@ struct store *cache_store(struct cache *c)
 struct flight_table *cache_flights(struct cache *c)
 {
     return c->flights;
+}
+
+struct refusals *cache_refusals(struct cache *c)
+{
+    return c->refusals;
 }
 
 int64_t cache_whole_limit_bytes(const struct cache *c)

@@ -6,6 +6,7 @@
 
 #include "cache/flight.h"
 #include "cache/memory.h"
+#include "cache/refusal.h"
 
 struct cache;
 
@@ -20,6 +21,8 @@ void cache_free(struct cache *c);
 struct memory *cache_memory(struct cache *c);
 struct store *cache_store(struct cache *c);
 struct flight_table *cache_flights(struct cache *c);
+/** Why the last response of a key was not stored. */
+struct refusals *cache_refusals(struct cache *c);
 /** Content up to this lies in memory in one piece; larger content streams through a window. */
 int64_t cache_whole_limit_bytes(const struct cache *c);
 

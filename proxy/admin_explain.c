@@ -231,6 +231,21 @@ static json_t *decision_json(const struct explain *e)
     return json;
 }
 
+/* Why nothing is stored, as far as it is remembered; of no interest once something is. */
+static json_t *refusal_json(const struct explain *e)
+{
+    struct refusal r;
+    bool holds_one = e->found == FOUND_RESPONSE;
+    if (holds_one || !refusals_find(cache_refusals(e->c->cache), &e->key, &r)) return json_null();
+    json_t *json = json_object();
+    admin_json_set(json, "reason", json_string(storable_reason_name(r.reason)));
+    admin_json_set(json, "because", json_string(storable_reason_text(r.reason)));
+    admin_json_set(json, "section", json_string(storable_reason_section(r.reason)));
+    admin_json_set(json, "status", json_integer(r.status));
+    admin_json_set(json, "seconds_ago", json_integer(e->c->now_s - r.when_s));
+    return json;
+}
+
 static json_t *route_json(const struct explain *e)
 {
     const struct origin_server *server = &site_route(e->c->site, &e->head)->server;
@@ -247,6 +262,7 @@ static json_t *result_json(struct explain *e)
     admin_json_set(json, "url", admin_json_text(key_uri(&e->key)));
     admin_json_set(json, "method", admin_json_text(method));
     admin_json_set(json, "decision", decision_json(e));
+    admin_json_set(json, "last_not_stored", refusal_json(e));
     admin_json_set(json, "stored", json_integer((json_int_t)e->variant_count));
     admin_json_set(json, "vary", json_incref(e->vary));
     admin_json_set(json, "variants", json_incref(e->variants));

@@ -258,14 +258,40 @@ static void put_decision(const struct command *c, const json_t *e)
         printf("  its last response could not be shared, so for a while each request for it is fetched by itself\n");
 }
 
+/* The answer to "why is this not cached?". */
+static void put_not_stored(const struct command *c, const json_t *e)
+{
+    char a[COMMAND_VALUE_MAX];
+    const json_t *last = command_at(e, "last_not_stored");
+    if (!json_is_object(last)) return;
+    printf("\n%snot stored:%s the last response, %s ago, with status %.0f,\n  because ", c->colour ? "\033[1;31m" : "",
+           c->colour ? "\033[0m" : "", duration_at(last, "seconds_ago", a), command_number(last, "status"));
+    put(last, "because");
+    printf(" (");
+    put(last, "section");
+    printf(")\n");
+}
+
+static void put_nothing_stored(const json_t *e)
+{
+    if (json_array_size(command_at(e, "vary")) > 0) {
+        printf("\nNothing is stored for it; its responses are selected by ");
+        put_list(command_at(e, "vary"), ", ");
+        printf("\n");
+    } else if (!json_is_object(command_at(e, "last_not_stored"))) {
+        printf("\nNothing is stored for it, and no response of late was refused: it was not asked for, has left,\n"
+               "or was purged. Ask for it through weir, then explain again.\n");
+    }
+}
+
 static void print_explanation(const struct command *c, const json_t *e)
 {
     size_t shown = json_array_size(command_at(e, "variants"));
     double stored = command_number(e, "stored");
     put_decision(c, e);
+    put_not_stored(c, e);
     if (stored == 0) {
-        printf("\nNothing is stored for it. If that stays so once weir has been asked for it, the detail= in the\n"
-               "Cache-Status of that answer says why.\n");
+        put_nothing_stored(e);
         return;
     }
     printf("\nstored: %.0f response%s", stored, stored == 1 ? "" : "s");

@@ -328,6 +328,25 @@ START_TEST(what_is_no_url_is_refused)
 }
 END_TEST
 
+START_TEST(why_nothing_is_stored_is_told_until_something_is)
+{
+    struct shelf s = shelf_new();
+    char text_of_key[1000];
+    struct key key;
+    ck_assert(site_key_of_uri(s.c.site, VIEW("http://example.com/shelf"), text_of_key, sizeof text_of_key, &key));
+    refusals_note(cache_refusals(s.c.cache), &key, &(struct refusal){ NOT_STORED_PRIVATE, 200, NOW_S - 7 });
+    json_t *json = explain(&s, URL);
+    ck_assert_str_eq(text(json, "last_not_stored.reason"), "private");
+    ck_assert(command_number(json, "last_not_stored.seconds_ago") == 7);
+    json_decref(json);
+    put(&s, "", 200, "Cache-Control: max-age=60", "jam");
+    json = explain(&s, URL);
+    ck_assert(json_is_null(command_at(json, "last_not_stored")));
+    json_decref(json);
+    shelf_free(&s);
+}
+END_TEST
+
 /* To look is not to use: what nobody asks for still leaves first. */
 START_TEST(explaining_counts_as_no_use)
 {
@@ -359,6 +378,7 @@ int main(void)
     tcase_add_test(t, many_variants_are_shown_in_part);
     tcase_add_test(t, an_https_url_is_found_where_it_was_asked_for);
     tcase_add_test(t, what_is_no_url_is_refused);
+    tcase_add_test(t, why_nothing_is_stored_is_told_until_something_is);
     tcase_add_test(t, explaining_counts_as_no_use);
     return run_case("admin_explain", t);
 }
