@@ -75,8 +75,9 @@ struct front_reply {
 
 /** Answer. For HEAD, 304, 204 and 1xx rules the front end takes care: content is never sent, its length may be. Everything
  *  but content is copied. From here on reply->release will be called, once and before end, in either form of content.
- *  Amid an upload the answer waits for the end of the content, of which at most 64 KiB more are read; then the connection
- *  breaks. Answering in begin closes the connection of an upload that is longer, chunked, or waits for 100 (Continue).
+ *  Answering before the request's content is over: a short rest is drained and the connection kept; else the answer goes
+ *  out at once and is the last, up to 32 KiB of content amid the upload (a larger one breaks the connection when another
+ *  64 KiB have come). The handler is not given the rest of the content, nor content_end.
  *  @return 0; -EINVAL: a field the wire cannot carry or a status below 200; -E2BIG: head too large; -ENOMEM. After these
  *          nothing was sent and release is still the caller's: reply again, with less */
 MUST_USE int front_reply(struct front_stream *s, const struct front_reply *reply);

@@ -41,6 +41,8 @@ void front_wake(struct front_stream *s)
 {
     if (s->in_read) {
         s->woken = true;
+    } else if (front_early_waits(s)) {
+        front_early_read(s);
     } else if (s->parked == PARKED_FOR_READ) {
         front_unpark(s);
     }
@@ -154,12 +156,16 @@ static enum MHD_Result on_head(struct front *f, struct MHD_Connection *mhd, cons
     return s->replied ? front_queue(s) : front_refuse(c, 501);
 }
 
-/* Already answered, and the client still sends: MHD cannot queue a reply between head and end of a request. */
+/* Already answered, and the client still sends. */
 static enum MHD_Result drain(struct front_stream *s, size_t *len)
 {
+    if (front_early_waits(s)) {
+        front_park(s, PARKED_FOR_CONTENT);
+        return MHD_YES;
+    }
     s->drained += *len;
     *len = 0;
-    return s->drained <= DRAIN_BYTES_MAX ? MHD_YES : MHD_NO;
+    return s->drained <= (s->early != NULL ? LINGER_BYTES_MAX : DRAIN_BYTES_MAX) ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result on_content(struct front *f, struct front_stream *s, const char *at, size_t *len)
@@ -171,8 +177,10 @@ static enum MHD_Result on_content(struct front *f, struct front_stream *s, const
     s->in_content = false;
     if (taken < 0) return MHD_NO;
     assert((size_t)taken <= *len);
+    s->content_seen += (uint64_t)taken;
     *len -= (size_t)taken;
-    if (s->replied || *len == 0) return MHD_YES; /* what is left comes again, to be drained */
+    if (s->replied) return *len == 0 ? MHD_YES : drain(s, len);
+    if (*len == 0) return MHD_YES;
     front_park(s, PARKED_FOR_CONTENT);
     if (s->woken) front_unpark(s);
     return MHD_YES;
@@ -182,8 +190,9 @@ static enum MHD_Result on_complete(struct front *f, struct front_stream *s)
 {
     if (!s->content_over) {
         s->content_over = true;
-        if (s->request.has_content) f->handler.content_end(s->context, true);
+        if (s->request.has_content && !s->replied) f->handler.content_end(s->context, true);
     }
+    if (s->early != NULL) return MHD_NO; /* it is sent: only the close is left */
     if (s->replied) return front_queue(s);
     front_park(s, PARKED_FOR_REPLY);
     return MHD_YES;
@@ -206,7 +215,7 @@ static void count_refusal_of_mhd(struct front *f, struct conn *c)
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
     struct front_peer peer = front_peer_of(c);
     if (info != NULL && !c->refused_by_us) f->handler.refused(f->owner, (int)info->http_status, &peer);
-    if (c->refused_by_us && c->content_follows) front_conn_linger(c);
+    if (info != NULL && (c->content_follows || !c->refused_by_us)) front_conn_linger(c);
     c->refused_by_us = true; /* told once */
 }
 
@@ -221,10 +230,11 @@ static void on_over(void *cls, struct MHD_Connection *mhd, void **request_contex
         return;
     }
     *request_context = NULL;
-    bool delivered = s->queued && code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    bool delivered = s->early_delivered || (s->queued && code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     uint64_t sent = delivered || s->body_sent_by_reader ? s->body_bytes : 0;
     front_conn_unwatch(c);
     front_reply_release(s);
+    front_early_free(s);
     if (s->queued && !s->content_over && c->content_follows) front_conn_linger(c);
     if (s->request.has_content && !s->content_over && !s->replied) f->handler.content_end(s->context, false);
     f->handler.end(s->context, delivered, sent);

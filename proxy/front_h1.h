@@ -3,6 +3,7 @@
  *   front_h1.c        the daemon, and the life of a request: begin, content, reply, end
  *   front_h1_head.c   a request head, checked and turned into views
  *   front_h1_reply.c  replies, refusals and interim responses
+ *   front_h1_early.c  replies amid a long upload, which MHD cannot send
  *   front_h1_conn.c   connections: accepting, deadlines, clients that leave
  *
  * A connection (struct conn) lives from MHD's NOTIFY_CONNECTION to its counterpart; a stream from the first handler call of
@@ -21,6 +22,7 @@ enum {
     REPLY_HEAD_LEAST = 4 * 1024,    /* a request head must leave this much of the pool */
     READ_BLOCK_BYTES = 32 * 1024,   /* a reading reply of known length is sent in blocks of this */
     DRAIN_BYTES_MAX = 64 * 1024,    /* request content that is thrown away to save a connection already answered */
+    EARLY_CONTENT_MAX = 32 * 1024,  /* content of a reply that is sent amid an upload */
     AUTHORITY_BYTES_MAX = 255 + 16, /* a host name, a port */
     HOST_KEPT_BYTES = 64,           /* a Host up to this is recognised when the connection's next request repeats it */
     FIELDS_INLINE = 48,             /* requests with more fields borrow an array for FRONT_FIELDS_MAX */
@@ -37,6 +39,7 @@ enum {
 struct conn;
 struct acceptor;
 struct lingerer;
+struct early_reply;
 
 struct front {
     struct loop *loop;
@@ -116,7 +119,7 @@ struct front_stream {
     bool first_call;  /* inside it: answering now closes the connection */
     bool in_content;  /* inside handler->content */
     bool content_over;
-    uint64_t drained;
+    uint64_t content_seen, drained;
 
     /* The reply. */
     struct MHD_Response *response; /* made, not yet queued */
@@ -129,6 +132,9 @@ struct front_stream {
     void *reply_arg;
     int64_t read_length; /* -1: unknown */
     bool in_read;
+    struct early_reply *early; /* made instead of response when the upload is long */
+    bool early_delivered;
+    int64_t early_until_ms; /* once it is sent */
 
     enum parked parked;
     bool woken; /* front_wake or front_resume_content came while the handler was being asked */
@@ -155,6 +161,17 @@ MUST_USE enum MHD_Result front_queue(struct front_stream *s);
 void front_reply_release(struct front_stream *s);
 /** 408 by hand, as MHD has no call for it: only while MHD has nothing to send itself. */
 void front_send_timeout(struct conn *c);
+
+/* front_h1_early.c */
+
+/** Must, and can, this reply go out before the rest of the request's content is read? */
+bool front_early_fits(const struct front_stream *s, const struct front_reply *r);
+/** Send it, as soon as its content is there. @param fields  as on the wire, each line with its CRLF. @return 0, -ENOMEM */
+MUST_USE int front_early_reply(struct front_stream *s, const struct front_reply *r, struct view fields);
+/** Its content is not all there yet, and so the upload waits. */
+bool front_early_waits(const struct front_stream *s);
+void front_early_read(struct front_stream *s);
+void front_early_free(struct front_stream *s);
 
 /* front_h1.c */
 

@@ -127,6 +127,7 @@ static struct tcp_counts tcp_counts(int fd)
 static bool is_stalled(struct conn *c, int64_t now, const struct tcp_counts *t)
 {
     const struct front_stream *s = c->stream;
+    if (s->early != NULL && !front_early_waits(s)) return now >= s->early_until_ms;
     bool moved = t->received != c->received_seen || t->acked != c->acked_seen;
     if (s->parked != NOT_PARKED || moved || !t->known) {
         c->progress_ms = now;

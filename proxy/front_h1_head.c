@@ -286,7 +286,7 @@ int front_head_read(struct front_stream *s, const char *method, const char *vers
     if (!view_is_token(h->method_name)) return 400;
     h->method = method_of(h->method_name);
     int status = fields_read(&w);
-    s->conn->content_follows = w.lengths + w.codings > 0;
+    s->conn->content_follows = w.lengths + w.codings > 0 || h->method == METHOD_CONNECT;
     if (status == 0) status = framing_read(&w, &s->request, h->http_minor);
     if (status == 0) status = target_read(s, &w);
     s->request.head = h;

@@ -140,7 +140,6 @@ static struct MHD_Response *make_by_reading(struct front_stream *s, const struct
     size_t block = chunked ? 1 : READ_BLOCK_BYTES;
     if (!chunked && length < block && length > 0) block = (size_t)length;
     s->read = r->read;
-    s->reply_arg = r->arg;
     s->read_length = r->content_length;
     s->body_sent_by_reader = true;
     return MHD_create_response_from_callback(length, block, reader, s, NULL);
@@ -225,6 +224,17 @@ static bool block_into(struct head_block *b, struct MHD_Response *response)
     return true;
 }
 
+/* The same as text; MHD is not there to check the values. */
+static bool block_finish(struct head_block *b, char text[FRONT_REPLY_HEAD_MAX + 1], struct view *fields)
+{
+    *fields = view_of(text, 0);
+    if (b->name == NULL) return true;
+    if (!field_value_is_valid(view_of(b->text, b->len))) return false;
+    for (size_t i = 0; i < b->break_count; i++) memcpy(b->text + b->breaks[i], "\r\n", 2);
+    fields->len = (size_t)snprintf(text, FRONT_REPLY_HEAD_MAX + 1, "%s: %s\r\n", b->name, b->text);
+    return true;
+}
+
 /* Chunked uploads are always the last on their connection: MHD takes chunk lines that end in LF, which nobody can see. */
 static bool closes_after(const struct front_stream *s, const struct front_reply *r)
 {
@@ -239,31 +249,48 @@ static bool head_fits(const struct front_stream *s, const struct head_block *b)
     return head <= FRONT_REPLY_HEAD_MAX && head + s->pool_used <= POOL_BYTES;
 }
 
-int front_reply(struct front_stream *s, const struct front_reply *r)
+/* The reply as MHD will send it, in s->response. */
+static int reply_by_mhd(struct front_stream *s, const struct front_reply *r, struct head_block *block)
 {
-    struct head_block block;
-    assert(!s->replied);
-    if (r->status < 200 || r->status > 999) return -EINVAL;
-    block.name = NULL;
-    block.len = block.break_count = 0;
-    int rc = block_fill(&block, r);
-    if (rc != 0) return rc;
-    if (!head_fits(s, &block)) return -E2BIG;
     struct MHD_Response *response = make_response(s, r);
     if (response == NULL) return -ENOMEM;
     /* Connection first: added later it would make MHD send a second Date. */
     bool closes = closes_after(s, r);
     if ((closes && MHD_add_response_header(response, "Connection", "close") != MHD_YES) ||
-        !block_into(&block, response)) {
+        !block_into(block, response)) {
         MHD_destroy_response(response);
         return -EINVAL;
     }
-    s->release = r->release;
-    s->reply_arg = r->arg;
     s->response = response;
     s->status = r->status;
+    return 0;
+}
+
+static int reply_early(struct front_stream *s, const struct front_reply *r, struct head_block *block)
+{
+    char text[FRONT_REPLY_HEAD_MAX + 1];
+    struct view fields;
+    return block_finish(block, text, &fields) ? front_early_reply(s, r, fields) : -EINVAL;
+}
+
+int front_reply(struct front_stream *s, const struct front_reply *r)
+{
+    struct head_block block;
+    assert(!s->replied);
+    bool opens_tunnel =
+        s->head.method == METHOD_CONNECT && r->status / 100 == 2; /* and there is none (RFC 9110 §9.3.6) */
+    if (r->status < 200 || r->status > 999 || opens_tunnel) return -EINVAL;
+    block.name = NULL;
+    block.len = block.break_count = 0;
+    int rc = block_fill(&block, r);
+    if (rc != 0) return rc;
+    if (!head_fits(s, &block)) return -E2BIG;
+    s->reply_arg = r->arg;
+    rc = front_early_fits(s, r) ? reply_early(s, r, &block) : reply_by_mhd(s, r, &block);
+    if (rc != 0) return rc;
+    s->release = r->release;
     s->replied = true;
-    front_unpark(s);
+    if (!front_early_waits(s)) front_unpark(s);
     return 0;
 }
 

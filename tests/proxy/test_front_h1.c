@@ -1237,7 +1237,7 @@ static const char *const cut_uploads[] = {
     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n186A0\r\n",
     "POST / HTTP/1.1\r\n" HOST "Content-Length: 100000\r\nContent-Length: 100000\r\n\r\n",
     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n",
-    "CONNECT a:80 HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\n",
+    "CONNECT a:80 HTTP/1.1\r\n" HOST "\r\n",
 };
 
 /* Not reset, or the answer could be lost on its way. */
@@ -1303,18 +1303,118 @@ START_TEST(an_answer_amid_an_upload_waits_for_its_end)
 }
 END_TEST
 
-START_TEST(an_answer_amid_a_long_upload_closes_after_a_bounded_drain)
+static const struct early {
+    bool chunked;
+    ssize_t reads[8]; /* none: from memory */
+    int64_t length;
+    size_t content;
+    bool lost;
+} earlies[] = {
+    { false, { 0 }, 5, 5, false },
+    { true, { 0 }, 5, 5, false },
+    { false, { 7 }, 7, 7, false },
+    { false, { 3, -EAGAIN, 4, -1000 }, 7, 7, false },
+    { true, { -EAGAIN, 30000, -EAGAIN, 2000 }, 32000, 32000, false },
+    { false, { 10, -EAGAIN, 20 }, -1, 30, false },
+    { false, { 3 }, 7, 0, true },             /* shorter than it said */
+    { false, { 3, -EIO }, 7, 0, true },       /* broken */
+    { false, { 20000, 20000 }, -1, 0, true }, /* longer than is kept for this */
+};
+
+static void begin_long_upload(int fd, bool chunked)
+{
+    say(fd, chunked ? "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n400000\r\n"
+                    : "POST / HTTP/1.1\r\n" HOST "Content-Length: 4194304\r\n\r\n");
+    say_bytes(fd, big, 5000);
+    for (int turns = 0; content_taken < 5000 && turns < TURNS_MAX; turns++) loop_turn(loop);
+}
+
+START_TEST(an_answer_amid_a_long_upload_goes_out_at_once_and_closes)
+{
+    const struct early *t = &earlies[_i];
+    char line[64];
+    plan.when = LATER;
+    if (t->reads[0] != 0) read_reply(t->length);
+    memcpy(plan.reads, t->reads, sizeof(t->reads));
+    plan.reply.status = 413;
+    plan.reply.fields = fields;
+    plan.reply.field_count = 3;
+    int fd = connect_client();
+    begin_long_upload(fd, t->chunked);
+    reply_now(streams[0]);
+    for (int turns = 0; !closed && turns < TURNS_MAX; turns++) {
+        (void)!send(fd, big, 1000, MSG_NOSIGNAL);
+        loop_turn(loop);
+        if (stream_count > 0) front_wake(streams[0]);
+        listen_once(fd);
+    }
+    ck_assert_uint_eq(content_taken, 5000);
+    close(fd);
+    turn_until(&ended, 1);
+    ck_assert_uint_eq(released, 1);
+    ck_assert_uint_eq(count(notes, "content_end"), 0);
+    snprintf(line, sizeof(line), "\r\nContent-Length: %zu\r\n\r\n", t->content);
+    if (t->lost) {
+        ck_assert_uint_eq(heard_len, 0);
+        noted("end lost");
+        return;
+    }
+    heard_has("HTTP/1.1 413 ");
+    heard_has("\r\nConnection: close\r\n");
+    heard_has("\r\nContent-Type: text/plain\r\nX-Empty: \r\nAge: 7\r\nContent-Length: ");
+    heard_has(line);
+    ck_assert_uint_eq(count(heard, "\r\nDate: "), 1);
+    ck_assert_uint_eq(heard_len - (size_t)(strstr(heard, "\r\n\r\n") + 4 - heard), t->content);
+    snprintf(line, sizeof(line), "end delivered %zu\n", t->content);
+    noted(line);
+}
+END_TEST
+
+START_TEST(a_large_answer_amid_a_long_upload_breaks_after_a_bounded_drain)
 {
     plan.when = LATER;
+    plan.reply.content = big;
+    plan.reply.content_length = 100000;
     int fd = connect_client();
-    say(fd, "POST / HTTP/1.1\r\n" HOST "Content-Length: 4194304\r\n\r\n");
-    say_bytes(fd, big, 5000);
-    while (content_taken < 5000) loop_turn(loop);
+    begin_long_upload(fd, false);
     reply_now(streams[0]);
     say_bytes(fd, big, 1000000);
     turn_until_closed(fd);
     ck_assert_uint_eq(ended, 1);
     ck_assert_uint_eq(released, 1);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_bad_field_is_refused_amid_a_long_upload_too)
+{
+    plan.when = LATER;
+    plan.reply.fields = bad_fields;
+    plan.reply.field_count = 1;
+    int fd = connect_client();
+    begin_long_upload(fd, false);
+    reply_now(streams[0]);
+    ck_assert_int_eq(reply_rc, -EINVAL);
+    turn_until_heard(fd, "HTTP/1.1 502 ");
+    close(fd);
+    turn_until(&ended, 1);
+}
+END_TEST
+
+START_TEST(an_answer_to_an_upload_that_stopped_closes_in_time)
+{
+    reopen(60000, 20, 60000);
+    plan.when = LATER;
+    plan.take_total = 5000;
+    int fd = connect_client();
+    begin_long_upload(fd, false);
+    say_bytes(fd, big, 5000); /* not taken: parked */
+    for (int i = 0; i < 5; i++) loop_turn(loop);
+    reply_now(streams[0]);
+    turn_until(&ended, 1); /* though the client never closes */
+    listen_once(fd);
+    heard_has("hello");
+    noted("end delivered 5\n");
     close(fd);
 }
 END_TEST
@@ -1648,7 +1748,10 @@ static void add_upload_tests(TCase *c)
     tcase_add_test(c, a_client_that_expects_100_hears_the_final_answer_instead);
     tcase_add_test(c, a_client_that_expects_100_gets_it_and_sends);
     tcase_add_test(c, an_answer_amid_an_upload_waits_for_its_end);
-    tcase_add_test(c, an_answer_amid_a_long_upload_closes_after_a_bounded_drain);
+    tcase_add_loop_test(c, an_answer_amid_a_long_upload_goes_out_at_once_and_closes, 0, COUNT(earlies));
+    tcase_add_test(c, a_large_answer_amid_a_long_upload_breaks_after_a_bounded_drain);
+    tcase_add_test(c, a_bad_field_is_refused_amid_a_long_upload_too);
+    tcase_add_test(c, an_answer_to_an_upload_that_stopped_closes_in_time);
     tcase_add_test(c, an_answer_wakes_an_upload_that_is_parked);
 }
 
