@@ -82,7 +82,7 @@ void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, ui
 
 static bool small_is_due(const struct eviction *e)
 {
-    uint64_t total = e->small.bytes + e->main.bytes;
+    uint64_t total = eviction_bytes(e);
     return e->small.oldest != NULL &&
            (e->main.oldest == NULL || e->small.bytes * 100 >= total * EVICTION_SMALL_PERCENT);
 }
@@ -92,18 +92,23 @@ static uint8_t used(struct eviction_node *n)
     return atomic_load_explicit(&n->frequency, memory_order_relaxed);
 }
 
+static bool is_empty(const struct eviction *e)
+{
+    return e->small.oldest == NULL && e->main.oldest == NULL;
+}
+
 /* Whose turn it is. After every other refusal it is the other queue's: one that is full of refusals must not hide it. */
-static bool is_smalls_turn(const struct eviction *e, size_t refused)
+static bool is_smalls_turn(const struct eviction *e)
 {
     bool small = small_is_due(e);
     const struct eviction_queue *other = small ? &e->main : &e->small;
-    return refused % 2 == 1 && other->oldest != NULL ? !small : small;
+    return e->refused % 2 == 1 && other->oldest != NULL ? !small : small;
 }
 
-/* One step of the hand: an entry leaves, or moves. @return the one that leaves, or NULL after a move */
-static struct eviction_node *step(struct eviction *e, bool (*may_leave)(const struct eviction_node *), size_t *refused)
+struct eviction_node *eviction_step(struct eviction *e, bool (*may_leave)(const struct eviction_node *n))
 {
-    bool from_small = is_smalls_turn(e, *refused);
+    if (is_empty(e)) return NULL;
+    bool from_small = is_smalls_turn(e);
     struct eviction_node *n = from_small ? e->small.oldest : e->main.oldest;
     eviction_remove(e, n);
     if (used(n) > 0) {
@@ -113,20 +118,20 @@ static struct eviction_node *step(struct eviction *e, bool (*may_leave)(const st
         return NULL;
     }
     if (may_leave != NULL && !may_leave(n)) {
-        (*refused)++;
-        push(e, n, QUEUE_MAIN);
+        e->refused++;
+        push(e, n, from_small ? QUEUE_SMALL : QUEUE_MAIN);
         return NULL;
     }
     if (from_small) leave_ghost(e, n);
+    e->refused = 0;
     return n;
 }
 
-struct eviction_node *eviction_next(struct eviction *e, bool (*may_leave)(const struct eviction_node *))
+struct eviction_node *eviction_next(struct eviction *e, bool (*may_leave)(const struct eviction_node *n))
 {
-    enum { REFUSALS_MAX = 1024 };
-    size_t refused = 0;
-    while ((e->small.oldest != NULL || e->main.oldest != NULL) && refused < REFUSALS_MAX) {
-        struct eviction_node *n = step(e, may_leave, &refused);
+    unsigned refused = e->refused;
+    while (!is_empty(e) && e->refused - refused < EVICTION_REFUSALS_MAX) {
+        struct eviction_node *n = eviction_step(e, may_leave);
         if (n != NULL) return n;
     }
     return NULL;

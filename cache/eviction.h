@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-enum { EVICTION_SMALL_PERCENT = 10, EVICTION_FREQUENCY_MAX = 3 };
+enum { EVICTION_SMALL_PERCENT = 10, EVICTION_FREQUENCY_MAX = 3, EVICTION_REFUSALS_MAX = 128 };
 
 struct eviction_node {
     struct eviction_node *newer, *older;
@@ -29,6 +29,7 @@ struct eviction {
     struct eviction_queue small, main;
     uint32_t *ghosts; /* hash table of fingerprints, newest replaces oldest in its place */
     size_t ghost_mask;
+    unsigned refused; /* in a row */
 };
 
 /** @param ghost_slots  a power of two; about the number of entries the tier holds */
@@ -36,9 +37,15 @@ MUST_USE bool eviction_init(struct eviction *e, size_t ghost_slots);
 void eviction_free(struct eviction *e);
 void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
 void eviction_remove(struct eviction *e, struct eviction_node *n);
-/** The entry that leaves next, already taken out; NULL when there is none. `may_leave` (may be NULL) can refuse an entry,
- *  which then goes to the young end of the main queue; after 1 024 refusals the answer is NULL. */
+/** One step of the hand: the entry that leaves, already taken out, or NULL: none is there, or one has moved to a young end
+ *  instead, because it was used or `may_leave` (may be NULL) refused it. */
+struct eviction_node *eviction_step(struct eviction *e, bool (*may_leave)(const struct eviction_node *n));
+/** Steps until an entry leaves; NULL when there is none, or after EVICTION_REFUSALS_MAX refusals. */
 struct eviction_node *eviction_next(struct eviction *e, bool (*may_leave)(const struct eviction_node *n));
+static inline uint64_t eviction_bytes(const struct eviction *e)
+{
+    return e->small.bytes + e->main.bytes;
+}
 
 static inline void eviction_touch(struct eviction_node *n)
 {

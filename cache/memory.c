@@ -24,7 +24,7 @@ struct shard {
 struct memory {
     struct shard shards[SHARDS];
     uint64_t limit_bytes;
-    _Alignas(64) _Atomic uint64_t bytes; /* of all objects and bucket arrays */
+    _Alignas(64) _Atomic uint64_t bytes; /* of all objects, and of the buckets beyond the first */
     _Atomic uint64_t rejected;
     _Atomic unsigned next_shard; /* whose turn it is to give when a shard has nothing left to give */
 };
@@ -97,11 +97,17 @@ static struct object **find(struct shard *s, const struct store_id *id)
     return at;
 }
 
-static void grow(struct memory *m, struct shard *s)
+static bool is_crowded(const struct shard *s)
+{
+    return s->entries > s->mask;
+}
+
+/* Twice as many buckets, whose bytes are reserved. @return false: no memory; longer chains, nothing worse */
+static bool grow(struct shard *s)
 {
     size_t buckets = (s->mask + 1) * 2;
     struct object **grown = calloc(buckets, sizeof *grown);
-    if (grown == NULL) return; /* longer chains, nothing worse */
+    if (grown == NULL) return false;
     for (size_t b = 0; b <= s->mask; b++) {
         for (struct object *o = s->buckets[b], *next; o != NULL; o = next) {
             next = o->next;
@@ -113,7 +119,12 @@ static void grow(struct memory *m, struct shard *s)
     free(s->buckets);
     s->buckets = grown;
     s->mask = buckets - 1;
-    atomic_fetch_add_explicit(&m->bytes, buckets / 2 * sizeof *grown, memory_order_relaxed);
+    return true;
+}
+
+static void give_back(struct memory *m, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&m->bytes, bytes, memory_order_relaxed);
 }
 
 /* Take *at out of its shard; the caller then holds the tier's reference. */
@@ -123,7 +134,7 @@ static struct object *detach(struct memory *m, struct shard *s, struct object **
     *at = o->next;
     o->next = NULL;
     s->entries--;
-    atomic_fetch_sub_explicit(&m->bytes, o->node.bytes, memory_order_relaxed);
+    give_back(m, o->node.bytes);
     if (o->node.queue != 0) eviction_remove(&s->eviction, &o->node);
     return o;
 }
@@ -138,13 +149,24 @@ static bool may_leave(const struct eviction_node *n)
     return !atomic_load_explicit(&object_of_node(n)->unwritten, memory_order_acquire);
 }
 
-/* @return what left, NULL when nothing can */
-static struct object *evict_one(struct memory *m, struct shard *s)
+static struct object *leave(struct memory *m, struct shard *s, struct eviction_node *n)
 {
-    struct eviction_node *n = eviction_next(&s->eviction, may_leave);
     if (n == NULL) return NULL;
     s->evictions++;
     return detach(m, s, find(s, &object_of_node(n)->id));
+}
+
+/* One step of the hand in a shard that holds its share or more. @return what left, NULL when nothing did */
+static struct object *evict_fairly(struct memory *m, struct shard *s)
+{
+    if (eviction_bytes(&s->eviction) < atomic_load_explicit(&m->bytes, memory_order_relaxed) / SHARDS) return NULL;
+    return leave(m, s, eviction_step(&s->eviction, may_leave));
+}
+
+/* @return what left, NULL when nothing can */
+static struct object *evict_one(struct memory *m, struct shard *s)
+{
+    return leave(m, s, eviction_next(&s->eviction, may_leave));
 }
 
 /* ---- the budget */
@@ -159,21 +181,35 @@ static bool reserve_once(struct memory *m, uint64_t bytes)
     return true;
 }
 
-/* Make room: the shards give in turn, so that none pays for all. */
+/* Make room. The hand goes from shard to shard, as if they were one; those below their share are left alone, or chance would
+ * empty some of them. Where that finds nothing, each shard is asked in earnest before the answer is no. */
 static bool reserve(struct memory *m, uint64_t bytes)
 {
-    size_t empty_handed = 0;
-    while (!reserve_once(m, bytes)) {
-        if (empty_handed == SHARDS) return false;
-        unsigned turn = atomic_fetch_add_explicit(&m->next_shard, 1, memory_order_relaxed);
+    enum { FAIR_VISITS = 8 * SHARDS };
+    unsigned fruitless = 0, turn = atomic_fetch_add_explicit(&m->next_shard, 1, memory_order_relaxed);
+    for (; !reserve_once(m, bytes); turn++) {
+        if (fruitless == FAIR_VISITS + SHARDS) return false;
         struct shard *s = &m->shards[turn % SHARDS];
         pthread_mutex_lock(&s->lock);
-        struct object *gone = evict_one(m, s);
+        struct object *gone = fruitless < FAIR_VISITS ? evict_fairly(m, s) : evict_one(m, s);
         pthread_mutex_unlock(&s->lock);
-        empty_handed = gone != NULL ? 0 : empty_handed + 1;
+        fruitless = gone != NULL ? 0 : fruitless + 1;
         object_unref(&gone);
     }
     return true;
+}
+
+/* The buckets count too, so there must be room before they grow, and that may cost a lock of another shard. */
+static void grow_when_crowded(struct memory *m, struct shard *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t bytes = is_crowded(s) ? (s->mask + 1) * sizeof *s->buckets : 0;
+    pthread_mutex_unlock(&s->lock);
+    if (bytes == 0 || !reserve(m, bytes)) return;
+    pthread_mutex_lock(&s->lock);
+    bool still = bytes == (s->mask + 1) * sizeof *s->buckets;
+    if (!still || !grow(s)) give_back(m, bytes);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- the tier */
@@ -203,6 +239,13 @@ struct object *memory_peek(struct memory *m, const struct store_id *id, struct v
     return o;
 }
 
+/* Fetched after `o` was, as far as purges tell. A list of variants has no age: it gives way to a response and takes its place. */
+static bool is_younger(const struct object *there, const struct object *o)
+{
+    const struct record_head *a = object_head(there), *b = object_head(o);
+    return a->kind == b->kind && a->fetch_seq > b->fetch_seq;
+}
+
 bool memory_put(struct memory *m, struct object *o, enum memory_put how)
 {
     struct shard *s = shard_of(m, &o->id);
@@ -215,21 +258,21 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     struct object *old = NULL;
     pthread_mutex_lock(&s->lock);
     struct object **at = find(s, &o->id);
-    bool keep = *at != NULL && (how == MEMORY_IF_ABSENT || object_head(*at)->fetch_seq > object_head(o)->fetch_seq);
-    if (keep) {
-        atomic_fetch_sub_explicit(&m->bytes, bytes, memory_order_relaxed);
+    if (*at != NULL && (how == MEMORY_IF_ABSENT || is_younger(*at, o))) {
+        give_back(m, bytes);
         pthread_mutex_unlock(&s->lock);
         return true;
     }
     if (*at != NULL) old = detach(m, s, at);
-    if (s->entries > s->mask) grow(m, s);
     at = &s->buckets[place(&o->id) & s->mask];
     o->next = *at;
     *at = object_ref(o);
     s->entries++;
     eviction_add(&s->eviction, &o->node, (uint32_t)(o->id.key[1] ^ o->id.variant), bytes);
+    bool crowded = is_crowded(s);
     pthread_mutex_unlock(&s->lock);
     object_unref(&old);
+    if (crowded) grow_when_crowded(m, s);
     return true;
 }
 

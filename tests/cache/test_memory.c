@@ -1,0 +1,360 @@
+/* The hot tier: what is kept is found whole, and its budget holds whatever happens at the same time. */
+#include "cache/memory.h"
+#include "tests/cache/objects.h"
+
+#include <pthread.h>
+
+enum { MIB = 1 << 20, ENTRY = 1000 };
+
+static struct object *get(struct memory *m, unsigned n)
+{
+    char text[OBJECT_KEY_MAX];
+    struct key k = key_of_number(n, text);
+    struct store_id id = id_of_number(n);
+    return memory_get(m, &id, k.text, VIEW(""));
+}
+
+static bool has(struct memory *m, unsigned n)
+{
+    struct object *o = get(m, n);
+    bool found = o != NULL;
+    if (found) ck_assert(is_number(o, n));
+    object_unref(&o);
+    return found;
+}
+
+/* The same, without being a use. */
+static bool is_there(struct memory *m, unsigned n)
+{
+    char text[OBJECT_KEY_MAX];
+    struct store_id id = id_of_number(n);
+    struct object *o = memory_peek(m, &id, key_of_number(n, text).text);
+    bool found = o != NULL;
+    object_unref(&o);
+    return found;
+}
+
+static bool put(struct memory *m, unsigned n, size_t len, uint64_t seq, enum memory_put how)
+{
+    struct object *o = object_of_number(n, len, seq);
+    bool kept = memory_put(m, o, how);
+    object_unref(&o);
+    return kept;
+}
+
+static struct memory_stats stats_of(struct memory *m)
+{
+    struct memory_stats s;
+    memory_stats(m, &s);
+    ck_assert_uint_le(s.bytes, s.limit_bytes);
+    return s;
+}
+
+/* ---- one thread */
+
+START_TEST(what_is_put_is_found_until_it_is_removed)
+{
+    enum { COUNT = 20000 }; /* more than the buckets at first */
+    struct memory *m = memory_new(64 * MIB);
+    for (unsigned n = 0; n < COUNT; n++) ck_assert(put(m, n, 10, 0, MEMORY_REPLACE));
+    ck_assert_uint_eq(stats_of(m).entries, COUNT);
+    for (unsigned n = 0; n < COUNT; n++) ck_assert(has(m, n));
+    ck_assert(!has(m, COUNT));
+    for (unsigned n = 0; n < COUNT; n++) {
+        struct store_id id = id_of_number(n);
+        memory_remove(m, &id, NULL);
+        ck_assert(!has(m, n));
+    }
+    ck_assert_uint_eq(stats_of(m).entries, 0);
+    ck_assert_uint_lt(stats_of(m).bytes, MIB); /* of buckets */
+    memory_free(m);
+}
+END_TEST
+
+/* A hash that is equal is not enough. */
+START_TEST(another_key_with_the_same_hash_is_not_found)
+{
+    struct memory *m = memory_new(MIB);
+    char text[OBJECT_KEY_MAX];
+    struct key other = key_of_number(2, text);
+    struct store_id id = id_of_number(1);
+    ck_assert(put(m, 1, 10, 0, MEMORY_REPLACE));
+    ck_assert_ptr_null(memory_get(m, &id, other.text, VIEW("")));
+    ck_assert_ptr_null(memory_get(m, &id, key_of_number(1, text).text, VIEW("accept:a\n")));
+    ck_assert(has(m, 1));
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(who_replaces_whom)
+{
+    static const struct {
+        enum memory_put how;
+        uint64_t seq_there, seq_new;
+        bool replaced;
+    } cases[] = {
+        { MEMORY_REPLACE, 5, 5, true },    { MEMORY_REPLACE, 5, 6, true },
+        { MEMORY_REPLACE, 5, 4, false }, /* fetched before a purge that the other was fetched after */
+        { MEMORY_IF_ABSENT, 5, 6, false }, { MEMORY_IF_ABSENT, 5, 4, false },
+    };
+    struct memory *m = memory_new(MIB);
+    ck_assert(put(m, 1, 10, cases[_i].seq_there, MEMORY_REPLACE));
+    ck_assert(put(m, 1, 20, cases[_i].seq_new, cases[_i].how));
+    struct object *o = get(m, 1);
+    ck_assert_ptr_nonnull(o);
+    ck_assert_int_eq(o->content_length, cases[_i].replaced ? 20 : 10);
+    ck_assert_uint_eq(stats_of(m).entries, 1);
+    ck_assert_uint_eq(stats_of(m).bytes, object_memory_bytes(o));
+    object_unref(&o);
+    memory_free(m);
+}
+END_TEST
+
+static struct object *list_of_variants(unsigned n)
+{
+    char text[OBJECT_KEY_MAX];
+    struct store_id id = id_of_number(n);
+    struct record_inputs in = { .kind = RECORD_VARY, .key = key_of_number(n, text).text, .variant = VIEW("") };
+    return object_new(&in, &id, NULL, 0);
+}
+
+/* A response that did not vary and now does: the list has no sequence number, and must be seen all the same. */
+START_TEST(a_list_of_variants_takes_the_place_of_a_response)
+{
+    struct memory *m = memory_new(MIB);
+    struct object *list = list_of_variants(1);
+    ck_assert(put(m, 1, 10, 9, MEMORY_REPLACE));
+    ck_assert(memory_put(m, list, MEMORY_REPLACE));
+    object_unref(&list);
+    struct object *o = get(m, 1);
+    ck_assert_ptr_nonnull(o);
+    ck_assert_int_eq(object_head(o)->kind, RECORD_VARY);
+    object_unref(&o);
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(only_the_expected_one_is_removed)
+{
+    struct memory *m = memory_new(MIB);
+    struct store_id id = id_of_number(1);
+    struct object *stranger = object_of_number(1, 10, 0);
+    ck_assert(put(m, 1, 10, 0, MEMORY_REPLACE));
+    memory_remove(m, &id, stranger);
+    ck_assert(has(m, 1));
+    struct object *there = get(m, 1);
+    memory_remove(m, &id, there);
+    ck_assert(!has(m, 1));
+    ck_assert(is_number(there, 1)); /* a reference outlives the tier's */
+    object_unref(&there);
+    object_unref(&stranger);
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(what_is_too_large_is_not_kept_and_takes_the_old_one_along)
+{
+    struct memory *m = memory_new(MIB);
+    uint64_t before = stats_of(m).rejected;
+    ck_assert(put(m, 1, 10, 0, MEMORY_REPLACE));
+    ck_assert(!put(m, 1, memory_object_limit(m), 0, MEMORY_IF_ABSENT));
+    ck_assert(has(m, 1));
+    ck_assert(!put(m, 1, memory_object_limit(m), 0, MEMORY_REPLACE));
+    ck_assert(!has(m, 1));
+    ck_assert_uint_eq(stats_of(m).rejected, before + 2);
+    ck_assert_uint_eq(stats_of(m).bytes, 0);
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(a_scan_leaves_the_hot_ones_where_they_are)
+{
+    enum { HOT = 1000, SCAN = 20000 };
+    struct memory *m = memory_new(4 * MIB); /* about 3 000 entries */
+    for (unsigned n = 0; n < HOT; n++) ck_assert(put(m, n, ENTRY, 0, MEMORY_REPLACE));
+    for (int round = 0; round < 3; round++)
+        for (unsigned n = 0; n < HOT; n++) ck_assert(has(m, n));
+    unsigned missed = 0;
+    for (unsigned n = 0; n < SCAN; n++) {
+        ck_assert(put(m, HOT + n, ENTRY, 0, MEMORY_REPLACE));
+        missed += has(m, n % HOT) ? 0 : 1;
+    }
+    ck_assert_uint_eq(missed, 0);
+    ck_assert_uint_gt(stats_of(m).evictions, SCAN / 2);
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(what_is_not_written_yet_stays)
+{
+    enum { COUNT = 500, MORE = 20000 };
+    struct memory *m = memory_new(4 * MIB);
+    struct object *waiting[COUNT];
+    for (unsigned n = 0; n < COUNT; n++) {
+        waiting[n] = object_of_number(n, ENTRY, 0);
+        atomic_store(&waiting[n]->unwritten, true);
+        ck_assert(memory_put(m, waiting[n], MEMORY_REPLACE));
+    }
+    for (unsigned n = COUNT; n < MORE; n++) ck_assert(put(m, n, ENTRY, 0, MEMORY_REPLACE));
+    for (unsigned n = 0; n < COUNT; n++) ck_assert(is_there(m, n));
+    for (unsigned n = 0; n < COUNT; n++) memory_written(m, waiting[n]);
+    for (unsigned n = MORE; n < 3 * MORE; n++) ck_assert(put(m, n, ENTRY, 0, MEMORY_REPLACE));
+    unsigned left = 0;
+    for (unsigned n = 0; n < COUNT; n++) {
+        left += is_there(m, n) ? 1 : 0;
+        object_unref(&waiting[n]);
+    }
+    ck_assert_uint_eq(left, 0);
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(when_nothing_may_leave_nothing_more_is_taken)
+{
+    struct memory *m = memory_new(MIB);
+    unsigned n = 0;
+    for (;; n++) {
+        struct object *o = object_of_number(n, 100 * ENTRY, 0);
+        atomic_store(&o->unwritten, true);
+        bool kept = memory_put(m, o, MEMORY_REPLACE);
+        object_unref(&o);
+        if (!kept) break;
+    }
+    ck_assert_uint_eq(n, MIB / (100 * ENTRY));
+    ck_assert_uint_eq(stats_of(m).evictions, 0);
+    memory_free(m);
+}
+END_TEST
+
+/* Any shard may be the only one with something to give. */
+START_TEST(the_last_one_that_may_leave_is_found)
+{
+    struct memory *m = memory_new(MIB);
+    unsigned n = 0;
+    ck_assert(put(m, 1000000, 100 * ENTRY, 0, MEMORY_REPLACE));
+    for (; n + 2 < MIB / (100 * ENTRY); n++) {
+        struct object *o = object_of_number(n, 100 * ENTRY, 0);
+        atomic_store(&o->unwritten, true);
+        ck_assert(memory_put(m, o, MEMORY_REPLACE));
+        object_unref(&o);
+    }
+    for (n++; has(m, 1000000); n++) ck_assert(put(m, n, 100 * ENTRY, 0, MEMORY_REPLACE));
+    ck_assert_uint_ge(stats_of(m).evictions, 1);
+    memory_free(m);
+}
+END_TEST
+
+static bool keep_even(void *arg, struct object *o)
+{
+    (*(unsigned *)arg)++;
+    return o->content_length % 2 == 0;
+}
+
+START_TEST(a_sweep_sees_each_and_removes_those_denied)
+{
+    struct memory *m = memory_new(16 * MIB);
+    unsigned seen = 0;
+    for (unsigned n = 0; n < 3000; n++) ck_assert(put(m, n, n, 0, MEMORY_REPLACE));
+    memory_sweep(m, keep_even, &seen);
+    ck_assert_uint_eq(seen, 3000);
+    ck_assert_uint_eq(stats_of(m).entries, 1500);
+    for (unsigned n = 0; n < 3000; n++) ck_assert(has(m, n) == (n % 2 == 0));
+    memory_free(m);
+}
+END_TEST
+
+/* ---- threads */
+
+enum { THREADS = 4, STEPS = 20000, NAMES = 6000 };
+
+struct crowd {
+    struct memory *m;
+    unsigned seed;
+    _Atomic bool *over;
+    _Atomic unsigned *wrong, *found;
+};
+
+static void *crowd_main(void *arg)
+{
+    struct crowd *c = arg;
+    for (int step = 0; step < STEPS; step++) {
+        unsigned n = (unsigned)rand_r(&c->seed) % NAMES, what = (unsigned)rand_r(&c->seed) % 16;
+        struct store_id id = id_of_number(n);
+        if (what < 8) {
+            struct object *o = get(c->m, n);
+            if (o != NULL && !is_number(o, n)) (*c->wrong)++;
+            if (o != NULL) (*c->found)++;
+            object_unref(&o);
+        } else if (what < 15) {
+            struct object *o = object_of_number(n, (unsigned)rand_r(&c->seed) % 3000, what);
+            atomic_store(&o->unwritten, what == 14);
+            (void)memory_put(c->m, o, what % 2 == 0 ? MEMORY_REPLACE : MEMORY_IF_ABSENT);
+            memory_written(c->m, o);
+            object_unref(&o);
+        } else {
+            memory_remove(c->m, &id, NULL);
+        }
+    }
+    return NULL;
+}
+
+static void *watch_main(void *arg)
+{
+    struct crowd *c = arg;
+    unsigned seen = 0;
+    while (!*c->over) {
+        struct memory_stats s;
+        memory_stats(c->m, &s);
+        if (s.bytes > s.limit_bytes) (*c->wrong)++;
+        memory_sweep(c->m, keep_even, &seen);
+    }
+    return NULL;
+}
+
+START_TEST(the_budget_holds_under_a_crowd)
+{
+    struct memory *m = memory_new(2 * MIB);
+    _Atomic bool over = false;
+    _Atomic unsigned wrong = 0, found = 0;
+    struct crowd crowds[THREADS + 1];
+    pthread_t threads[THREADS + 1];
+    for (unsigned i = 0; i <= THREADS; i++) {
+        crowds[i] = (struct crowd){ m, i + 1, &over, &wrong, &found };
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, i < THREADS ? crowd_main : watch_main, &crowds[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    over = true;
+    pthread_join(threads[THREADS], NULL);
+    ck_assert_uint_eq(wrong, 0);
+    ck_assert_uint_gt(found, 0);
+    uint64_t bytes = 0, entries = 0;
+    for (unsigned n = 0; n < NAMES; n++) {
+        struct object *o = get(m, n);
+        if (o != NULL) bytes += object_memory_bytes(o), entries++;
+        object_unref(&o);
+    }
+    struct memory_stats s = stats_of(m);
+    ck_assert_uint_eq(s.entries, entries);
+    ck_assert_uint_eq(s.bytes, bytes); /* the buckets have not grown: what is left is counted to the byte */
+    memory_free(m);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *t = tcase_create("memory");
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, what_is_put_is_found_until_it_is_removed);
+    tcase_add_test(t, another_key_with_the_same_hash_is_not_found);
+    tcase_add_loop_test(t, who_replaces_whom, 0, 5);
+    tcase_add_test(t, a_list_of_variants_takes_the_place_of_a_response);
+    tcase_add_test(t, only_the_expected_one_is_removed);
+    tcase_add_test(t, what_is_too_large_is_not_kept_and_takes_the_old_one_along);
+    tcase_add_test(t, a_scan_leaves_the_hot_ones_where_they_are);
+    tcase_add_test(t, what_is_not_written_yet_stays);
+    tcase_add_test(t, when_nothing_may_leave_nothing_more_is_taken);
+    tcase_add_test(t, the_last_one_that_may_leave_is_found);
+    tcase_add_test(t, a_sweep_sees_each_and_removes_those_denied);
+    tcase_add_test(t, the_budget_holds_under_a_crowd);
+    return run_case("memory", t);
+}
