@@ -176,7 +176,8 @@ void flight_rename(struct flight_table *t, struct flight *f, const struct store_
 {
     struct shard *s = shard_of(t, &f->id);
     pthread_mutex_lock(&s->lock);
-    f->id = *id;
+    assert(f->id.key[0] == id->key[0] && f->id.key[1] == id->key[1]);
+    f->id.variant = id->variant; /* the key is read without the lock, to find it */
     pthread_mutex_unlock(&s->lock);
 }
 
