@@ -13,10 +13,11 @@ enum {
     JSON_STYLE = JSON_INDENT(2),
 };
 
+/* Few connections, so those that do nothing leave soon. */
 static const struct front_settings front_settings = {
-    .idle_ms = 60 * 1000,
-    .head_ms = 15 * 1000,
-    .content_stall_ms = 60 * 1000,
+    .idle_ms = 30 * 1000,
+    .head_ms = 5 * 1000,
+    .content_stall_ms = 15 * 1000,
     .connections_max = ADMIN_CONNECTIONS_MAX,
 };
 

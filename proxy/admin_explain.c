@@ -125,15 +125,31 @@ static void make_head(struct explain *e, const struct explain_query *q, bool htt
     head->path_query = head->target = view_after(url, (size_t)(u.path.at - url.at));
     head->http_minor = 1;
     memcpy(e->fields, q->fields, q->field_count * sizeof *q->fields);
-    size_t n = q->field_count;
-    e->fields[n++] = (struct field){ .id = FIELD_HOST, .name = VIEW("Host"), .value = u.authority };
-    head->fields = (struct field_section){ e->fields, n };
+    head->fields = (struct field_section){ e->fields, q->field_count };
+    if (field_first(head->fields, FIELD_HOST) != NULL) return;
+    e->fields[head->fields.count++] =
+        (struct field){ .id = FIELD_HOST, .name = VIEW("Host"), .value = head->authority };
+}
+
+/* A Host among the fields is the one that counts, as it is for weir. */
+static bool target_uri(const struct explain_query *q, const char *scheme, char *to, size_t cap, struct view *out)
+{
+    struct field_section fields = { q->fields, q->field_count };
+    const struct field *host = field_first(fields, FIELD_HOST);
+    char url[KEY_TEXT_MAX];
+    struct uri u;
+    if (host == NULL) return admin_url_in_scheme(q->url, scheme, to, cap, out);
+    if (!uri_parse(q->url, &u)) return false;
+    struct view rest = view_after(q->url, (size_t)(u.authority.at - q->url.at) + u.authority.len);
+    int n = snprintf(url, sizeof url, "%s://%.*s%.*s", scheme, (int)host->value.len, host->value.at, (int)rest.len,
+                     rest.at);
+    return n > 0 && (size_t)n < sizeof url && admin_url_in_scheme(view_of(url, (size_t)n), scheme, to, cap, out);
 }
 
 static bool look_up(struct explain *e, const struct explain_query *q, bool https)
 {
     struct view url;
-    if (!admin_url_in_scheme(q->url, https ? "https" : "http", e->url, sizeof e->url, &url)) return false;
+    if (!target_uri(q, https ? "https" : "http", e->url, sizeof e->url, &url)) return false;
     make_head(e, q, https, url);
     e->policy = &site_route(e->c->site, &e->head)->policy;
     if (!site_key_of_uri(e->c->site, url, e->key_text, sizeof e->key_text, &e->key)) return false;

@@ -8,7 +8,7 @@ static const char usage[] =
     "Usage: weir explain URL [-H 'Name: value']... [-X METHOD] [options]\n"
     "\n"
     "Says what a running weir has stored for the URL and what it would do with a request for it, with the reason and the\n"
-    "section of the RFC. Nothing is fetched. The host is the one that clients write in the URL (their Host field).\n"
+    "section of the RFC. Nothing is fetched. The host is that of the URL as clients write it, or of -H 'Host: NAME'.\n"
     "\n"
     "  -H, --header LINE        a field of the request, as in 'Accept-Encoding: gzip'\n"
     "  -X, --method METHOD      [GET]\n";

@@ -10,7 +10,7 @@ static const char usage[] =
     "was fetched after the purge.\n"
     "\n"
     "  --url URL                that URL, every variant of it\n"
-    "  --tag TAG                responses with this tag (Surrogate-Key, Cache-Tag, xkey)\n"
+    "  --tag TAG                responses with this tag (Surrogate-Key, Cache-Tag, xkey, Cache-Groups)\n"
     "  --prefix URL             URLs that begin so; with the whole host, as in http://example.com/api/\n"
     "  --host HOST              every URL of this host; with its port, if it has one\n"
     "  --all                    everything\n"

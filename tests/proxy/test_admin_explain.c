@@ -311,10 +311,23 @@ START_TEST(an_https_url_is_found_where_it_was_asked_for)
 }
 END_TEST
 
+START_TEST(the_host_of_the_request_counts)
+{
+    struct shelf s = shelf_new();
+    put(&s, "", 200, "Cache-Control: max-age=60", "jam");
+    json_t *json = explain(&s, "url=http://127.0.0.1:8080/shelf&header=Host:+Example.com");
+    ck_assert_str_eq(text(json, "url"), "http://example.com/shelf");
+    ck_assert_str_eq(text(json, "decision.verdict"), "serve");
+    json_decref(json);
+    shelf_free(&s);
+}
+END_TEST
+
 START_TEST(what_is_no_url_is_refused)
 {
-    static const char *const urls[] = { "url=/shelf", "url=shelf", "url=ftp://h/", "url=http://",
-                                        "url=http://h/%20a b" };
+    static const char *const urls[] = {
+        "url=/shelf", "url=shelf", "url=ftp://h/", "url=http://", "url=http://h/&header=Host:a+b", "url=http://h/%20a b"
+    };
     struct shelf s = shelf_new();
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         struct explain_query *q = malloc(sizeof *q);
@@ -377,6 +390,7 @@ int main(void)
     tcase_add_test(t, every_variant_is_shown_and_the_selected_one_marked);
     tcase_add_test(t, many_variants_are_shown_in_part);
     tcase_add_test(t, an_https_url_is_found_where_it_was_asked_for);
+    tcase_add_test(t, the_host_of_the_request_counts);
     tcase_add_test(t, what_is_no_url_is_refused);
     tcase_add_test(t, why_nothing_is_stored_is_told_until_something_is);
     tcase_add_test(t, explaining_counts_as_no_use);
