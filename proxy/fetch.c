@@ -153,6 +153,7 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     f->site = site_ref(s->site);
     f->route = s->route;
     f->flight = flight_ref(s->flight);
+    f->stored_seq = s->flight->fetch_seq;
     f->flight->leader = f;
     f->may_store = s->may_store;
     f->shared = s->shared;

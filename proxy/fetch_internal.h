@@ -42,6 +42,7 @@ struct fetch {
     bool publish_waits; /* for an invalidation to be durable */
     bool ended;
     struct purge_result purge_result;
+    uint64_t stored_seq; /* what purges hold against the response: when it came into being */
     struct loop_task resume_task, purge_task;
 };
 

@@ -16,6 +16,8 @@ void fetch_purge_run(struct loop_task *t)
 {
     struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, purge_task));
     f->publish_waits = false;
+    /* What a POST answered is as young as what it invalidated, if no other purge came between (RFC 9110 §9.3.3). */
+    if (f->purge_result.seq == f->stored_seq + 1) f->stored_seq = f->purge_result.seq;
     fetch_publish(f);
     if (f->ended) fetch_conclude(f);
     fetch_unref(&f);

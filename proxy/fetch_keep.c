@@ -55,7 +55,7 @@ static struct record_inputs record_of(const struct fetch *f, struct field_sectio
         .fields = fields,
         .tags = tags,
         .tag_count = tags_of_response(f->response.fields, f->request.authority, tags),
-        .fetch_seq = f->flight->fetch_seq,
+        .fetch_seq = f->stored_seq,
         .content_length = f->response.content_length > 0 ? f->response.content_length : 0,
     };
     tags[in.tag_count++] = tag_hash_host(f->request.authority);

@@ -26,11 +26,12 @@ void reply_from_record(struct reply_head *h, const void *record, const struct po
     static const struct field_section no_connection = { NULL, 0 };
     struct record_walk w = record_lines(record);
     struct record_line stored;
+    bool is_part = (record_head_of(record)->stored.flags & STORED_PARTIAL) != 0;
     h->count = 0;
     h->date = NULL;
     h->has_lists = false;
     while (record_line_next(&w, &stored)) {
-        if (stored.id == FIELD_CONTENT_RANGE) continue; /* of a stored part; each answer has its own */
+        if (stored.id == FIELD_CONTENT_RANGE && is_part) continue; /* each answer has its own */
         struct field line = { .id = stored.id, .name = stored.name, .value = stored.value };
         take_line(h, no_connection, &line, p, not_modified);
     }
