@@ -14,7 +14,7 @@ enum { REPLY_FIELDS_MAX = RECORD_FIELDS_MAX + 8, REPLY_LIST_MAX = 4096 };
 struct reply_head {
     struct front_field fields[REPLY_FIELDS_MAX];
     size_t count;
-    bool has_lists; /* Via or Cache-Status of those before us */
+    bool has_lists;   /* Via or Cache-Status of those before us */
     const char *date; /* NULL: none was there */
     char age[24];
     char range[80]; /* Content-Range */
