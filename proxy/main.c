@@ -144,7 +144,6 @@ static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
     atomic_store(&w->draining, true);
     for (size_t i = 0; i < w->worker_count; i++) worker_stop(w->workers[i]);
     for (size_t i = 0; i < w->worker_count; i++) worker_join(w->workers[i]);
-    w->worker_count = 0;
     admin_stop(admin);
     admin_join(admin);
     return 0;
@@ -152,7 +151,7 @@ static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
 
 static void weir_free(struct weir *w)
 {
-    for (size_t i = 0; i < w->worker_count; i++) worker_discard(w->workers[i]);
+    for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
     if (w->purges != NULL) purge_stop(w->purges);
     if (w->store != NULL) store_close(w->store);
     if (w->purges != NULL) purge_close(w->purges);

@@ -92,6 +92,7 @@ static void *worker_run(void *arg)
 int worker_start(struct worker *k)
 {
     int rc = pthread_create(&k->thread, NULL, worker_run, k);
+    k->started = rc == 0;
     if (rc == 0) pthread_setname_np(k->thread, "weir-worker");
     return -rc;
 }
@@ -104,13 +105,11 @@ void worker_stop(struct worker *k)
 void worker_join(struct worker *k)
 {
     pthread_join(k->thread, NULL);
-    loop_free(k->loop);
-    free(k);
 }
 
-void worker_discard(struct worker *k)
+void worker_free(struct worker *k)
 {
-    break_off(k);
+    if (!k->started) break_off(k);
     loop_free(k->loop);
     free(k);
 }

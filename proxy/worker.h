@@ -1,6 +1,6 @@
 /* worker: one event loop in one thread: listeners, front end, origin client, and the exchanges and fetches between them.
  * An exchange stays with its worker; so does a fetch with the worker that began it.
- * Ownership: worker_new gives one, worker_join ends it. Threads: worker_start and after that only worker_stop, from any.   */
+ * Ownership: worker_new gives one, worker_free ends it. Threads: worker_start and after that only worker_stop, from any.   */
 #ifndef WEIR_PROXY_WORKER_H
 #define WEIR_PROXY_WORKER_H
 
@@ -27,7 +27,7 @@ struct worker {
     size_t exchanges, fetches; /* alive */
     struct loop_task drain_task;
     struct loop_timer drain_timer;
-    bool draining, drain_over;
+    bool draining, drain_over, started;
     uint64_t random; /* state of worker_random */
     pthread_t thread;
 };
@@ -39,9 +39,10 @@ MUST_USE struct worker *worker_new(struct weir *w, const int *fds, size_t n, cha
 MUST_USE int worker_start(struct worker *k);
 /** Ask it to drain and end: stop accepting, finish what is under way, at most weir->drain_ms. */
 void worker_stop(struct worker *k);
+/** Wait for its thread. The counters can still be read. */
 void worker_join(struct worker *k);
-/** End one that was never started. */
-void worker_discard(struct worker *k);
+/** When nobody reads its counters any more; also one that was never started. */
+void worker_free(struct worker *k);
 
 /** Uniform in (0, 1]; good enough to spread refreshes, for nothing else. */
 double worker_random(struct worker *k);
