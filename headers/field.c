@@ -7,11 +7,33 @@ bool field_name_is_valid(struct view name)
     return view_is_token(name);
 }
 
+static bool is_field_vchar(char c)
+{
+    unsigned char byte = (unsigned char)c;
+    return (byte >= 0x20 && byte != 0x7f) || byte == '\t';
+}
+
+/* Eight bytes at once: the top bit of each that is below 0x20 or a DEL; a borrow may set another, so what is found is
+ * looked at byte by byte, as HTAB has to be anyway. */
+static uint64_t controls_in(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    uint64_t del = word ^ (ones * 0x7f);
+    return (((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops;
+}
+
 bool field_value_is_valid(struct view value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.at[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) return false;
+    size_t i = 0;
+    for (; i + sizeof(uint64_t) <= value.len; i += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, value.at + i, sizeof(word));
+        for (size_t k = i; controls_in(word) != 0 && k < i + sizeof(word); k++) {
+            if (!is_field_vchar(value.at[k])) return false;
+        }
+    }
+    for (; i < value.len; i++) {
+        if (!is_field_vchar(value.at[i])) return false;
     }
     return true;
 }

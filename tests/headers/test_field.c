@@ -96,6 +96,19 @@ START_TEST(names_are_tokens_and_values_have_no_controls)
 }
 END_TEST
 
+/* Every byte at every place of a value that is longer than what is looked at at once. */
+START_TEST(a_control_is_found_wherever_it_stands)
+{
+    char text[19];
+    bool valid = (_i >= 0x20 && _i != 0x7f) || _i == '\t';
+    for (size_t place = 0; place < sizeof(text); place++) {
+        memset(text, place % 2 == 0 ? 'v' : '\t', sizeof(text));
+        text[place] = (char)_i;
+        ck_assert_int_eq(field_value_is_valid(view_of(text, sizeof(text))), valid);
+    }
+}
+END_TEST
+
 START_TEST(lines_are_found_in_their_order)
 {
     struct lines l;
@@ -134,6 +147,7 @@ int main(void)
     tcase_add_loop_test(t, other_names_have_no_row, 0, ROWS(unknown));
     tcase_add_loop_test(t, traits_by_section, 0, ROWS(traits));
     tcase_add_loop_test(t, names_are_tokens_and_values_have_no_controls, 0, ROWS(bytes));
+    tcase_add_loop_test(t, a_control_is_found_wherever_it_stands, 0, 256);
     tcase_add_test(t, lines_are_found_in_their_order);
     tcase_add_test(t, connection_names_fields);
     return run_case("headers/field", t);
