@@ -1,6 +1,7 @@
 #include "cache/cache.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,7 +10,8 @@ enum {
     UNSHARED_SLOTS = 1 << 14, /* a newcomer takes the place of whoever had its slot */
     WHOLE_LIMIT_MAX = 8 << 20,
     WHOLE_LIMIT_SHARE = 16, /* of the memory budget */
-    STORE_SHARE = 2, /* a content may take half of the store at most */
+    STORE_SHARE = 2,        /* a content may take half of the store at most */
+    VARIANTS_LIMIT = 4096,  /* whatever is configured: a list is one record */
     COLD_NS = 500 * 1000,   /* a look-up that took longer has waited for the disk */
     WARM_LOOKUPS = 64,      /* quick look-ups in a row before the store counts as warm */
 };
@@ -149,33 +151,43 @@ void cache_query_end(struct cache_query *q)
     object_unref(&q->vary);
 }
 
-/* Content up to the whole limit comes along: behind the record when it is small, in a body of its own otherwise. */
-static bool load_content(struct cache *c, struct store_found *found, struct body **body)
+/* Small content goes behind the record. */
+static bool load_behind(struct cache *c, struct store_found *found, size_t len)
 {
-    const struct record_head *head = record_head_of((char *)found->memory + object_spare());
-    int64_t len = head->content_length;
-    if (len <= OBJECT_INLINE_MAX) {
-        char *grown = realloc(found->memory, object_spare() + found->record_len + (size_t)len);
-        if (grown == NULL) return false;
-        found->memory = grown;
-        ssize_t n =
-            store_read(c->store, found->content_number, 0, grown + object_spare() + found->record_len, (size_t)len);
-        found->record_len += (size_t)len;
-        return n == len;
-    }
-    if (len > c->whole_limit_bytes) {
-        *body = body_stored(c->store, found->content_number, len);
-        return *body != NULL;
-    }
-    struct body_settings settings = { .length = len, .whole_limit_bytes = c->whole_limit_bytes };
-    char *bytes = malloc((size_t)len);
+    char *grown = realloc(found->memory, object_spare() + found->record_len + len);
+    if (grown == NULL) return false;
+    found->memory = grown;
+    ssize_t n = store_read(c->store, found->content_number, 0, grown + object_spare() + found->record_len, len);
+    found->record_len += len;
+    return n == (ssize_t)len;
+}
+
+static bool load_whole(struct cache *c, const struct store_found *found, size_t len, struct body **body)
+{
+    struct body_settings settings = { .length = (int64_t)len, .whole_limit_bytes = c->whole_limit_bytes };
+    char *bytes = malloc(len);
     *body = body_new(&settings);
     bool whole = bytes != NULL && *body != NULL &&
-                 store_read(c->store, found->content_number, 0, bytes, (size_t)len) == len &&
-                 body_append(*body, bytes, (size_t)len) == BODY_GO_ON;
+                 store_read(c->store, found->content_number, 0, bytes, len) == (ssize_t)len &&
+                 body_append(*body, bytes, len) == BODY_GO_ON;
     if (whole) body_complete(*body);
     free(bytes);
     return whole;
+}
+
+/* Content up to the whole limit comes along: behind the record when it is small, in a body of its own otherwise.
+ * @return false: it is not there in full */
+static bool load_content(struct cache *c, struct store_found *found, struct body **body)
+{
+    const void *record = (const char *)found->memory + object_spare();
+    int64_t len = record_head_of(record)->content_length;
+    size_t inside = record_content(record, found->record_len).len;
+    if (found->content_number == 0) return (int64_t)inside == len;
+    if (inside != 0 || len <= 0 || found->content_len != (uint64_t)len) return false;
+    if (len <= OBJECT_INLINE_MAX) return load_behind(c, found, (size_t)len);
+    if (len <= c->whole_limit_bytes) return load_whole(c, found, (size_t)len, body);
+    *body = body_stored(c->store, found->content_number, len);
+    return *body != NULL;
 }
 
 static struct object *load(struct cache *c, const struct store_id *id)
@@ -184,15 +196,20 @@ static struct object *load(struct cache *c, const struct store_id *id)
     struct body *body = NULL;
     if (store_get(c->store, id, object_spare(), &found) != 0) return NULL;
     struct view record = view_of((char *)found.memory + object_spare(), found.record_len);
-    bool sound = record_is_sound(record);
-    if (sound && found.content_number != 0) sound = load_content(c, &found, &body);
-    if (!sound) {
+    if (!record_is_sound(record) || !load_content(c, &found, &body)) {
         store_remove(c->store, id, found.content_number);
         body_unref(&body);
         free(found.memory);
         return NULL;
     }
     return object_of_memory(found.memory, found.record_len, id, body, found.content_number);
+}
+
+/* Content that is only in the store leaves when the store says so, and memory would go on promising it: such an object is
+ * loaded anew for each request. */
+static bool belongs_in_memory(const struct object *o)
+{
+    return o->content != NULL;
 }
 
 static struct object *get_from_tiers(struct cache *c, const struct store_id *id, struct view key, struct view variant)
@@ -206,7 +223,8 @@ static struct object *get_from_tiers(struct cache *c, const struct store_id *id,
         return NULL;
     }
     store_touch(c->store, id);
-    (void)memory_put(c->memory, o, MEMORY_IF_ABSENT); /* it serves this request, kept or not */
+    if (belongs_in_memory(o))
+        (void)memory_put(c->memory, o, MEMORY_IF_ABSENT); /* it serves this request, kept or not */
     return o;
 }
 
@@ -247,43 +265,63 @@ struct admission {
     void *arg;
 };
 
+/* The store has not taken it. What was there before must not come back in its place; what is there meanwhile may stay. */
+static void not_written(struct cache *c, struct object *o, int result)
+{
+    bool older_is_there = result != -ENOENT && result != -ESTALE;
+    if (older_is_there) store_remove(c->store, &o->id, 0);
+    o->content_number = 0; /* its content went with it: when the head is freshened all of it is put again */
+}
+
 static void written(void *arg, int result)
 {
-    (void)result; /* the store has counted it; memory keeps the response for as long as it likes */
     struct admission *a = arg;
-    memory_written(a->cache->memory, a->object);
+    struct cache *c = a->cache;
+    if (result != 0) not_written(c, a->object, result);
+    memory_written(c->memory, a->object);
+    /* a look-up that began before may have brought its predecessor to memory */
+    if (!belongs_in_memory(a->object)) memory_remove(c->memory, &a->object->id, NULL);
     if (a->done != NULL) a->done(a->arg);
     object_unref(&a->object);
     free(a);
 }
 
+static bool lies_inside_record(const struct object *o)
+{
+    return o->body == NULL && o->record_len <= STORE_INLINE_MAX;
+}
+
+/* Where the content will lie, settled before other threads see the object. */
+static void number_content(struct cache *c, struct object *o)
+{
+    if (lies_inside_record(o)) {
+        o->content_number = 0;
+        o->keeps_content = false;
+    } else if (o->content_number == 0 && o->content_length > 0) {
+        o->content_number = store_next_number(c->store);
+    } else {
+        return;
+    }
+    o->puts_content = o->content_number != 0;
+}
+
 /* How an object lies in the store: small ones whole in the index, larger ones as record and content. */
-static struct store_put put_of(struct cache *c, struct object *o)
+static struct store_put put_of(const struct object *o)
 {
     const void *record = object_record(o);
     const struct record_head *head = record_head_of(record);
+    bool inside = lies_inside_record(o);
     struct store_put put = { .id = o->id,
                              .record = record,
-                             .record_len = o->record_len,
+                             .record_len = inside ? o->record_len : record_size_before_content(record),
+                             .content = o->puts_content ? o->content : NULL,
+                             .content_number = o->content_number,
                              .fetch_seq = head->fetch_seq,
-                             .tags = record_tags(record),
-                             .tag_count = head->tag_count };
-    if (head->kind == RECORD_VARY) {
-        put.tags = NULL; /* there they are variants */
-        put.tag_count = 0;
-    }
-    size_t before = record_size_before_content(record);
-    if (o->body == NULL && o->record_len <= STORE_INLINE_MAX) return put;
-    put.record_len = before;
-    put.keeps_content = o->keeps_content;
-    if (o->content_number != 0) {
-        put.content_number = o->content_number;
-        put.content_len = (size_t)o->content_length;
-    } else if (o->content_length > 0) {
-        put.content_number = o->content_number = store_next_number(c->store);
-        put.content = o->content;
-        put.content_len = (size_t)o->content_length;
-    }
+                             .keeps_content = o->keeps_content };
+    if (put.content_number != 0) put.content_len = (size_t)o->content_length;
+    if (head->kind == RECORD_VARY) return put; /* its tags are variants */
+    put.tags = record_tags(record);
+    put.tag_count = head->tag_count;
     return put;
 }
 
@@ -293,24 +331,30 @@ static bool write_later(struct cache *c, struct object *o, void (*done)(void *),
     struct admission *a = malloc(sizeof *a);
     if (a == NULL) return false;
     *a = (struct admission){ c, object_ref(o), done, arg };
-    struct store_put put = put_of(c, o);
+    struct store_put put = put_of(o);
     if (store_put(c->store, &put, written, a) == 0) return true;
     object_unref(&a->object);
     free(a);
     return false;
 }
 
+static void not_queued(struct cache *c, struct object *o)
+{
+    memory_written(c->memory, o);
+    if (c->store == NULL) return;
+    if (o->body != NULL && !o->puts_content && !o->keeps_content) body_drop_number(o->body);
+    o->content_number = 0;
+    store_remove(c->store, &o->id, 0); /* an older response must not come back in its place */
+}
+
 void cache_admit(struct cache *c, struct object *o, void (*done)(void *arg), void *arg)
 {
+    if (c->store != NULL) number_content(c, o);
     atomic_store_explicit(&o->unwritten, c->store != NULL, memory_order_relaxed);
-    bool in_memory = memory_put(c->memory, o, MEMORY_REPLACE);
+    bool in_memory = belongs_in_memory(o) && memory_put(c->memory, o, MEMORY_REPLACE);
+    if (!belongs_in_memory(o)) memory_remove(c->memory, &o->id, NULL);
     bool queued = write_later(c, o, in_memory ? NULL : done, arg);
-    if (!queued) {
-        memory_written(c->memory, o);
-        if (o->content == NULL) memory_remove(c->memory, &o->id, o); /* its content is nowhere else */
-        if (o->content_number != 0 && !o->keeps_content) store_abandon(c->store, o->content_number);
-        if (c->store != NULL) store_remove(c->store, &o->id, 0); /* an older response must not come back in its place */
-    }
+    if (!queued) not_queued(c, o);
     if (done != NULL && (in_memory || !queued)) done(arg);
 }
 
@@ -322,21 +366,47 @@ void cache_remove(struct cache *c, struct object *o)
 
 /* ---- variants */
 
-/* The list with `variant` at its end (the youngest); the oldest beyond `maximum` is handed out in *leaver. */
-static size_t list_with(const struct object *old, uint64_t variant, int maximum, uint64_t *to, uint64_t *leaver)
+/* Which of them leaves: the least used; of several the one noted first. */
+static size_t least_used(struct cache *c, struct store_id id, const uint64_t *list, size_t n)
+{
+    size_t least = 0;
+    int fewest = INT_MAX;
+    for (size_t i = 0; i < n; i++) {
+        id.variant = list[i];
+        int uses = memory_uses(c->memory, &id);
+        if (uses >= fewest) continue;
+        fewest = uses;
+        least = i;
+    }
+    return least;
+}
+
+/* `list` without those that are too many for one more. Those stand behind it then. @return how many stay */
+static size_t make_room(struct cache *c, const struct store_id *id, uint64_t *list, size_t n, size_t maximum)
+{
+    while (n > 0 && n >= maximum) {
+        size_t at = least_used(c, *id, list, n);
+        uint64_t leaver = list[at];
+        memmove(&list[at], &list[at + 1], (--n - at) * sizeof *list);
+        list[n] = leaver;
+    }
+    return n;
+}
+
+static size_t copy_without(const struct object *old, uint64_t variant, uint64_t *to)
 {
     size_t n = 0;
-    if (old != NULL) {
-        const uint64_t *had = record_tags(object_record(old));
-        for (size_t i = 0; i < object_head(old)->tag_count; i++)
-            if (had[i] != variant) to[n++] = had[i];
-    }
-    if (n >= (size_t)maximum) {
-        *leaver = to[0];
-        memmove(to, to + 1, --n * sizeof *to);
-    }
-    to[n++] = variant;
+    const uint64_t *had = record_tags(object_record(old));
+    for (size_t i = 0; i < object_head(old)->tag_count; i++)
+        if (had[i] != variant) to[n++] = had[i];
     return n;
+}
+
+static void forget_variant(struct cache *c, struct store_id id, uint64_t variant)
+{
+    id.variant = variant;
+    memory_remove(c->memory, &id, NULL);
+    if (c->store != NULL) store_remove(c->store, &id, 0);
 }
 
 static bool list_has(const struct object *vary, uint64_t variant)
@@ -347,7 +417,8 @@ static bool list_has(const struct object *vary, uint64_t variant)
     return false;
 }
 
-static struct object *vary_object(const struct key *key, struct view names, const uint64_t *variants, size_t n)
+static struct object *vary_object(const struct key *key, struct view names, const uint64_t *variants, size_t n,
+                                  uint64_t fetch_seq)
 {
     struct store_id id = id_of_key(key);
     struct field field = { .id = FIELD_VARY, .name = VIEW("vary"), .value = names };
@@ -356,36 +427,43 @@ static struct object *vary_object(const struct key *key, struct view names, cons
                                 .variant = VIEW(""),
                                 .fields = { &field, 1 },
                                 .tags = variants,
-                                .tag_count = n };
+                                .tag_count = n,
+                                .fetch_seq = fetch_seq };
     return object_new(&in, &id, NULL, 0);
 }
 
-void cache_note_variant(struct cache *c, const struct key *key, struct view names, uint64_t variant, int maximum,
-                        const struct object *known)
+/* The list with one more at its end. Its number is the youngest of its variants', so that a purge removes it with the last. */
+static void write_list(struct cache *c, const struct key *key, const struct noted_variant *v, const struct object *old)
 {
-    enum { VARIANTS_LIMIT = 4096 };
-    if (maximum > VARIANTS_LIMIT) maximum = VARIANTS_LIMIT;
     struct store_id id = id_of_key(key);
-    uint64_t leaver = 0;
+    size_t maximum = v->maximum < 1 ? 1 : v->maximum > VARIANTS_LIMIT ? VARIANTS_LIMIT : (size_t)v->maximum;
+    size_t had = old != NULL ? object_head(old)->tag_count : 0;
+    uint64_t *list = malloc((had + 1) * sizeof *list);
+    if (list == NULL) return; /* it can be looked for, and is not found: a miss */
+    size_t there = old != NULL ? copy_without(old, v->variant, list) : 0;
+    size_t n = make_room(c, &id, list, there, maximum);
+    for (size_t i = n; i < there; i++) forget_variant(c, id, list[i]);
+    list[n++] = v->variant;
+    uint64_t seq =
+        old != NULL && object_head(old)->fetch_seq > v->fetch_seq ? object_head(old)->fetch_seq : v->fetch_seq;
+    struct object *vary = vary_object(key, v->names, list, n, seq);
+    if (vary != NULL) cache_admit(c, vary, NULL, NULL);
+    object_unref(&vary);
+    free(list);
+}
+
+void cache_note_variant(struct cache *c, const struct key *key, const struct noted_variant *v)
+{
+    struct store_id id = id_of_key(key);
     pthread_mutex_lock(&c->vary_lock);
     struct object *there = memory_get(c->memory, &id, key->text, VIEW(""));
-    const struct object *old = there != NULL ? there : known;
-    if (old != NULL && (!is_vary(old) || !view_equal(names_of(old), names))) old = NULL;
-    if (old == NULL || old != there || !list_has(old, variant)) {
-        size_t had = old != NULL ? object_head(old)->tag_count : 0;
-        uint64_t *list = malloc((had + 1) * sizeof *list);
-        struct object *vary = NULL;
-        if (list != NULL) vary = vary_object(key, names, list, list_with(old, variant, maximum, list, &leaver));
-        if (vary != NULL) cache_admit(c, vary, NULL, NULL);
-        object_unref(&vary);
-        free(list);
-    }
+    const struct object *old = there != NULL ? there : v->known;
+    if (old != NULL && (!is_vary(old) || !view_equal(names_of(old), v->names))) old = NULL;
+    bool noted =
+        old != NULL && old == there && list_has(old, v->variant) && object_head(old)->fetch_seq >= v->fetch_seq;
+    if (!noted) write_list(c, key, v, old);
     object_unref(&there);
     pthread_mutex_unlock(&c->vary_lock);
-    if (leaver == 0) return;
-    id.variant = leaver;
-    memory_remove(c->memory, &id, NULL);
-    if (c->store != NULL) store_remove(c->store, &id, 0);
 }
 
 /* ---- what is not to be collapsed */

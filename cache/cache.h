@@ -63,10 +63,15 @@ bool cache_store_is_cold(const struct cache *c);
 /** Keep a complete response. `done` (may be NULL) is called once it can be found, or has been given up; at once or later,
  *  from any thread. Takes no reference over. */
 void cache_admit(struct cache *c, struct object *o, void (*done)(void *arg), void *arg);
-/** Note that responses of this key vary on `names` and that this variant exists; the least recently added variant beyond
- *  `maximum` leaves. @param known  q->vary of the look-up, or NULL */
-void cache_note_variant(struct cache *c, const struct key *key, struct view names, uint64_t variant, int maximum,
-                        const struct object *known);
+struct noted_variant {
+    struct view names; /* the key's responses vary on these fields */
+    uint64_t variant;
+    uint64_t fetch_seq;         /* of its fetch */
+    int maximum;                /* variants of one key */
+    const struct object *known; /* q->vary of the look-up, or NULL */
+};
+/** Note that this variant of the key exists, so that it is found. Beyond `maximum` the least used variant leaves. */
+void cache_note_variant(struct cache *c, const struct key *key, const struct noted_variant *v);
 /** Forget one stored response, if it is still this one. */
 void cache_remove(struct cache *c, struct object *o);
 

@@ -239,6 +239,16 @@ struct object *memory_peek(struct memory *m, const struct store_id *id, struct v
     return o;
 }
 
+int memory_uses(struct memory *m, const struct store_id *id)
+{
+    struct shard *s = shard_of(m, id);
+    pthread_mutex_lock(&s->lock);
+    const struct object *o = *find(s, id);
+    int uses = o != NULL ? atomic_load_explicit(&o->node.frequency, memory_order_relaxed) : -1;
+    pthread_mutex_unlock(&s->lock);
+    return uses;
+}
+
 /* Fetched after `o` was, as far as purges tell. A list of variants has no age: it gives way to a response and takes its place. */
 static bool is_younger(const struct object *there, const struct object *o)
 {

@@ -17,6 +17,9 @@ struct object *memory_get(struct memory *m, const struct store_id *id, struct vi
 /** The same for whoever only looks: any variant with this id, and no use is counted. */
 struct object *memory_peek(struct memory *m, const struct store_id *id, struct view key);
 
+/** Uses of whatever is there under this id since eviction last looked at it; -1: nothing is there. */
+int memory_uses(struct memory *m, const struct store_id *id);
+
 enum memory_put { MEMORY_REPLACE, MEMORY_IF_ABSENT };
 /** Keep o (a reference is added), evicting others. What was fetched after a younger purge than o stays in o's place. @return false: it is larger than an entry may be, or nothing can leave */
 bool memory_put(struct memory *m, struct object *o, enum memory_put how);

@@ -22,8 +22,9 @@ struct object {
     _Atomic uint64_t checked_seq;    /* no purge up to this number matches */
     struct body *body;               /* NULL: the content is inside the record */
     _Atomic uint64_t content_number; /* in the store; 0: inside the record there too, or not stored */
-    bool keeps_content;              /* a freshened head: the content under content_number has a record already */
-    const char *content;             /* in one piece; NULL: read through the body */
+    bool puts_content;   /* cache.c: the content goes into the store with the record, under content_number */
+    bool keeps_content;  /* a freshened head: the content under content_number has a record already */
+    const char *content; /* in one piece; NULL: read through the body */
     int64_t content_length;
     uint32_t record_len;
     _Atomic uint32_t refreshing; /* a refresh behind is under way */

@@ -147,14 +147,23 @@ bool fetch_begin_body(struct fetch *f, int64_t content_length)
 
 /* ---- publishing: from here on the flight's waiters go on */
 
+static void note_variant(const struct fetch *f, struct view names)
+{
+    struct noted_variant v = { .names = names,
+                               .variant = f->variant.hash,
+                               .fetch_seq = f->flight->fetch_seq,
+                               .maximum = f->route->policy.vary_maximum_variants,
+                               .known = f->vary };
+    cache_note_variant(f->worker->weir->cache, &f->key, &v);
+}
+
 static void publish_shared(struct fetch *f, struct view names)
 {
     struct store_id id = id_of(f);
     f->flight->stored = true;
     if (names.len > 0) {
         flight_rename(fetch_flights(f), f->flight, &id);
-        cache_note_variant(f->worker->weir->cache, &f->key, names, f->variant.hash,
-                           f->route->policy.vary_maximum_variants, f->vary);
+        note_variant(f, names);
     }
     flight_respond(fetch_flights(f), f->flight, f->filling);
 }
@@ -175,8 +184,7 @@ void fetch_publish(struct fetch *f)
         publish_shared(f, names);
         return;
     }
-    if (f->storing && names.len > 0)
-        cache_note_variant(cache, &f->key, names, f->variant.hash, f->route->policy.vary_maximum_variants, f->vary);
+    if (f->storing && names.len > 0) note_variant(f, names);
     if (f->shared) cache_note_unshared(cache, &f->key, fetch_now_s(f) + f->route->policy.hit_for_miss_s);
     flight_part(fetch_flights(f), f->flight);
 }

@@ -16,7 +16,6 @@ struct fake_content {
     uint64_t number;
     char *bytes;
     size_t len;
-    bool abandoned;
 };
 
 struct fake_record {
@@ -89,8 +88,7 @@ static inline struct fake_record *fake_record(struct store *s, const struct stor
 /** Nothing of this content is left. */
 static inline bool fake_is_gone(struct store *s, uint64_t number)
 {
-    const struct fake_content *c = fake_content(s, number);
-    return c == NULL || c->abandoned;
+    return fake_content(s, number) == NULL;
 }
 
 static inline void fake_add_content(struct store *s, uint64_t number, int64_t offset, const void *data, size_t len)
@@ -100,15 +98,23 @@ static inline void fake_add_content(struct store *s, uint64_t number, int64_t of
     ck_assert_ptr_nonnull(c);
     ck_assert_int_eq(offset % STORE_CHUNK_BYTES, 0);
     ck_assert_uint_eq(c->len, (size_t)offset); /* in order, without a gap */
-    ck_assert(!c->abandoned);
     c->number = number;
     c->bytes = realloc(c->bytes, c->len + len);
     memcpy(c->bytes + c->len, data, len);
     c->len += len;
 }
 
-static inline void fake_forget(struct fake_record *r)
+static inline void fake_forget_content(struct store *s, uint64_t number)
 {
+    struct fake_content *c = number != 0 ? fake_content(s, number) : NULL;
+    if (c == NULL) return;
+    free(c->bytes);
+    *c = (struct fake_content){ .number = 0 };
+}
+
+static inline void fake_forget(struct store *s, struct fake_record *r, uint64_t but_content)
+{
+    if (r->number != but_content) fake_forget_content(s, r->number);
     free(r->bytes);
     *r = (struct fake_record){ .there = false };
 }
@@ -116,7 +122,7 @@ static inline void fake_forget(struct fake_record *r)
 static inline void fake_apply_put(struct store *s, const struct store_put *put)
 {
     struct fake_record *r = fake_record(s, &put->id);
-    if (r != NULL) fake_forget(r);
+    if (r != NULL) fake_forget(s, r, put->keeps_content ? put->content_number : 0);
     for (r = s->records; r->there; r++) ck_assert(r < s->records + FAKE_RECORDS);
     *r = (struct fake_record){ .there = true,
                                .id = put->id,
@@ -132,12 +138,11 @@ static inline void fake_apply_put(struct store *s, const struct store_put *put)
 static inline int fake_apply(struct store *s, const struct fake_write *w)
 {
     struct fake_record *r = fake_record(s, &w->id);
-    struct fake_content *c = fake_content(s, w->number);
     if (w->kind == FAKE_REMOVE && r != NULL && (w->number == 0 || w->number == r->number)) {
-        fake_forget(r);
+        fake_forget(s, r, 0);
         s->removes++;
     }
-    if (w->kind == FAKE_ABANDON && c != NULL) c->abandoned = true;
+    if (w->kind == FAKE_ABANDON) fake_forget_content(s, w->number);
     if (w->kind == FAKE_REMOVE || w->kind == FAKE_ABANDON) return 0;
     if (s->fail != 0) return s->fail;
     if (w->kind == FAKE_APPEND) fake_add_content(s, w->number, w->offset, w->data, w->len);
@@ -301,7 +306,7 @@ ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, s
 {
     pthread_mutex_lock(&s->lock);
     const struct fake_content *c = fake_content(s, number);
-    ssize_t n = c == NULL || c->abandoned ? -ENOENT : 0;
+    ssize_t n = c == NULL ? -ENOENT : 0;
     if (n == 0 && offset < (int64_t)c->len) {
         size_t left = c->len - (size_t)offset;
         n = (ssize_t)(left < len ? left : len);
