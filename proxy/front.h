@@ -1,5 +1,6 @@
-/* front: what a front end offers to whoever answers requests (exchange, admin), and what it calls there. A front end parses
- * requests and writes responses, knows the rules of the wire (HEAD, 304, framing, limits, deadlines), and nothing of caching.
+/* front: what a front end offers to whoever answers requests (exchange, admin), and what it calls there. A front end
+ * parses requests and writes responses, knows the rules of the wire (HEAD, 304, framing, limits, deadlines), and nothing
+ * of caching.
  * Threads: everything happens in the thread of the front end's loop.
  *
  *   begin -> [content* -> content_end] -> end          front_reply may be called once, from begin on, until end

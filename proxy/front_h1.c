@@ -1,6 +1,6 @@
-/* The life of a request in libmicrohttpd, which calls on_request once with the head, once or more with content, and once more
- * when the request is complete; a reply may only be queued in the first or in the last of these, and in the first it closes
- * the connection.
+/* The life of a request in libmicrohttpd, which calls on_request once with the head, once or more with content, and once
+ * more when the request is complete; a reply may only be queued in the first or in the last of these, and in the first
+ * it closes the connection.
  *
  *   first call:  head read and checked -> handler->begin -+-> refused, or answered: queue, MHD closes
  *                                                         |

@@ -1,4 +1,4 @@
-/* front_h1: what the files of the HTTP/1.1 front end share; only front_h1*.c include this, and microhttpd.h through it.
+/* front_h1: what the files of the HTTP/1.1 front end share; only they include this, and microhttpd.h through it.
  *
  *   front_h1.c        the daemon, and the life of a request: begin, content, reply, end
  *   front_h1_head.c   a request head, checked and turned into views
@@ -6,8 +6,9 @@
  *   front_h1_early.c  replies amid a long upload, which MHD cannot send
  *   front_h1_conn.c   connections: accepting, deadlines, clients that leave
  *
- * A connection (struct conn) lives from MHD's NOTIFY_CONNECTION to its counterpart; a stream from the first handler call of
- * a request to NOTIFY_COMPLETED, and is taken from a free list, so that a hit allocates nothing here.                      */
+ * A connection (struct conn) lives from MHD's NOTIFY_CONNECTION to its counterpart; a stream from the first handler
+ * call of a request to NOTIFY_COMPLETED, and is taken from a free list, so that a hit allocates nothing here.
+ */
 #ifndef WEIR_PROXY_FRONT_H1_H
 #define WEIR_PROXY_FRONT_H1_H
 
@@ -166,7 +167,9 @@ void front_send_timeout(struct conn *c);
 
 /** Must, and can, this reply go out before the rest of the request's content is read? */
 bool front_early_fits(const struct front_stream *s, const struct front_reply *r);
-/** Send it, as soon as its content is there. @param fields  as on the wire, each line with its CRLF. @return 0, -ENOMEM */
+/** Send it, as soon as its content is there.
+ *  @param fields  as on the wire, each line with its CRLF
+ *  @return        0, or -ENOMEM */
 MUST_USE int front_early_reply(struct front_stream *s, const struct front_reply *r, struct view fields);
 /** Its content is not all there yet, and so the upload waits. */
 bool front_early_waits(const struct front_stream *s);

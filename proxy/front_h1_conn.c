@@ -121,9 +121,9 @@ static struct tcp_counts tcp_counts(int fd)
     };
 }
 
-/* A request is under way: the client must send or take something from time to time. While parked it is not its turn. One
- * that closed amid its upload will not: MHD may have heard of its last bytes and of the close in one event, and have taken
- * note of the bytes only. */
+/* A request is under way: the client must send or take something from time to time. While parked it is not its turn.
+ * One that closed amid its upload will not: MHD may have heard of its last bytes and of the close in one event, and
+ * have taken note of the bytes only. */
 static bool is_stalled(struct conn *c, int64_t now, const struct tcp_counts *t)
 {
     const struct front_stream *s = c->stream;
@@ -137,8 +137,8 @@ static bool is_stalled(struct conn *c, int64_t now, const struct tcp_counts *t)
     return now - c->progress_ms >= c->front->settings.content_stall_ms;
 }
 
-/* No request is under way: there is idle_ms until one begins, and head_ms from its first byte to its last. A client that
- * closed together with its last request is gone, and MHD does not know, as above. */
+/* No request is under way: there is idle_ms until one begins, and head_ms from its first byte to its last. A client
+ * that closed together with its last request is gone, and MHD does not know, as above. */
 static bool is_overdue(struct conn *c, int64_t now, const struct tcp_counts *t)
 {
     if (c->requests_seen != c->requests) {
@@ -184,8 +184,9 @@ void front_conn_break(struct conn *c)
     if (c->stream != NULL) front_unpark(c->stream);
 }
 
-/* ---- closing in stages (RFC 9112 §9.6): a socket closed with content unread is reset, and the reset may overtake the answer.
- * So a copy of the socket is read for a while after MHD has closed its own, which says to the client that no more comes. */
+/* ---- closing in stages (RFC 9112 §9.6): a socket closed with content unread is reset, and the reset may overtake
+ * the answer. So a copy of the socket is read for a while after MHD has closed its own, which says to the client that
+ * no more comes. */
 
 struct lingerer {
     struct loop_watch watch;

@@ -1,7 +1,8 @@
-/* An answer amid a long upload, as when the origin refuses it with 413. MHD can queue a reply only before or after the content
- * of a request, so this one is written to the socket here, beside MHD, which has nothing to send meanwhile: whole, with its
- * length, and the last on the connection. While its content is still being read the upload waits. Then the client is told
- * that no more comes, and what it still sends is thrown away within the limits of closing in stages (RFC 9112 §9.6). */
+/* An answer amid a long upload, as when the origin refuses it with 413. MHD can queue a reply only before or after
+ * the content of a request, so this one is written to the socket here, beside MHD, which has nothing to send
+ * meanwhile: whole, with its length, and the last on the connection. While its content is still being read the upload
+ * waits. Then the client is told that no more comes, and what it still sends is thrown away within the limits of
+ * closing in stages (RFC 9112 §9.6). */
 #include "proxy/front_h1.h"
 
 #include "headers/http_date.h"

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 
 /* MHD 0.9 is lenient where a proxy must not be: it folds lines into names, ends lines at a bare LF, takes a line that
- * begins with NUL or ':' for the end of the head, cuts values at a NUL, keeps blanks in names (RFC 9112 §2.2, §5.1, §5.2,
- * §11.2). None of that shows in the parsed fields, but it does in the buffer: method, target, version, names and values all
- * point into one run of bytes in which MHD only wrote NULs over separators. So the walk below demands that every piece begins
- * exactly where the one before it ended, with a CRLF (now two NULs) between lines. Another layout fails this check, so that
- * a library changed underneath refuses requests rather than misreads them. MHD 1.0 checks all of this itself. */
+ * begins with NUL or ':' for the end of the head, cuts values at a NUL, keeps blanks in names (RFC 9112 §2.2, §5.1,
+ * §5.2, §11.2). None of that shows in the parsed fields, but it does in the buffer: method, target, version, names
+ * and values all point into one run of bytes in which MHD only wrote NULs over separators. So the walk below demands
+ * that every piece begins exactly where the one before it ended, with a CRLF (now two NULs) between lines. Another
+ * layout fails this check, so that a library changed underneath refuses requests rather than misreads them. MHD 1.0
+ * checks all of this itself. */
 #define RAW_HEAD_IS_CHECKED (MHD_VERSION < 0x01000000)
 
 /* What the walk over the field lines finds. */
@@ -199,7 +200,8 @@ static bool authority_of_listener(struct front_stream *s)
     return authority_set(s, view_of_str(text));
 }
 
-/* The target's own authority wins over Host (RFC 9112 §3.2.2), which must be there, once and valid, all the same (§3.2). */
+/* The target's own authority wins over Host (RFC 9112 §3.2.2), which must be there, once and valid, all the same
+ * (§3.2). */
 static bool authority_read(struct front_stream *s, const struct head_walk *w, const struct target *t)
 {
     bool in_target = t->form == TARGET_ABSOLUTE || t->form == TARGET_AUTHORITY;

@@ -157,9 +157,10 @@ static struct MHD_Response *make_response(struct front_stream *s, const struct f
 }
 
 /* ---- the fields of a reply
- * MHD copies name and value of each field into three allocations of their own: 0.1 us for each field of each hit. So all
- * fields go in as one, the first, whose value runs on over the lines of the others. MHD takes no CR or LF in a value, which
- * also checks the values for us; the line breaks are therefore blanks until MHD has its copy, and are set in the copy. */
+ * MHD copies name and value of each field into three allocations of their own: 0.1 us for each field of each hit. So
+ * all fields go in as one, the first, whose value runs on over the lines of the others. MHD takes no CR or LF in a
+ * value, which also checks the values for us; the line breaks are therefore blanks until MHD has its copy, and are set
+ * in the copy. */
 
 struct head_block {
     const char *name; /* of the first field */
@@ -235,7 +236,8 @@ static bool block_finish(struct head_block *b, char text[FRONT_REPLY_HEAD_MAX + 
     return true;
 }
 
-/* Chunked uploads are always the last on their connection: MHD takes chunk lines that end in LF, which nobody can see. */
+/* Chunked uploads are always the last on their connection: MHD takes chunk lines that end in LF, which nobody can
+ * see. */
 static bool closes_after(const struct front_stream *s, const struct front_reply *r)
 {
     return r->close || s->conn->front->draining || (s->request.has_content && s->request.content_length < 0);
@@ -336,8 +338,8 @@ static bool interim_format(char *to, size_t *len, int status, const struct front
     return fits && append(to, len, "\r\n");
 }
 
-/* MHD takes 103 for a final response, so it goes out beside MHD, which has nothing of its own to send before it is given
- * the reply. An interim response that the socket has no room for is dropped; half of one would be the end. */
+/* MHD takes 103 for a final response, so it goes out beside MHD, which has nothing of its own to send before it is
+ * given the reply. An interim response that the socket has no room for is dropped; half of one would be the end. */
 void front_interim(struct front_stream *s, int status, const struct front_field *fields, size_t count)
 {
     char text[INTERIM_BYTES_MAX];

@@ -1,6 +1,6 @@
 /* loop: one epoll and one timer heap, owned by one thread.
- * Ownership: loop_new gives one, loop_free ends it; watchers and timers are embedded in their owners, who must remove them
- * before they go. Threads: only the loop's own thread calls these, save loop_post, which any thread may call.             */
+ * Ownership: loop_new gives one, loop_free ends it; watchers and timers are embedded in their owners, who must remove
+ * them before they go. Threads: only the loop's own thread calls these, save loop_post, which any thread may call.    */
 #ifndef WEIR_PROXY_LOOP_H
 #define WEIR_PROXY_LOOP_H
 
@@ -45,8 +45,8 @@ void loop_post(struct loop *l, struct loop_task *t);
 /** Monotonic milliseconds, read once per turn. */
 int64_t loop_now_ms(const struct loop *l);
 
-/* What runs at the end of every turn, and how long the turn may wait: the front end and the fetch library have pollers of
- * their own. */
+/* What runs at the end of every turn, and how long the turn may wait: the front end and the fetch library have
+ * pollers of their own. */
 struct loop_hook {
     int64_t (*wait_ms)(void *arg); /* most it can wait; -1: no limit; 0: not at all */
     void (*turn)(void *arg);

@@ -1,5 +1,5 @@
-/* The HTTP/1.1 front end, byte by byte: real loopback sockets, a handler that does what the test says, and the loop turned
- * by the test itself, in one thread. */
+/* The HTTP/1.1 front end, byte by byte: real loopback sockets, a handler that does what the test says, and the loop
+ * turned by the test itself, in one thread. */
 #include "proxy/front.h"
 
 #include <arpa/inet.h>
@@ -347,8 +347,8 @@ static void noted(const char *text)
 
 /* ---- heads that are refused: nothing of them, nor of what follows, reaches the handler */
 
-/* 1.0 checks more by itself, and words it otherwise: there the exact status is its own affair. It also takes the blank off
- * the end of a value that 0.9 would misread. */
+/* 1.0 checks more by itself, and words it otherwise: there the exact status is its own affair. It also takes the
+ * blank off the end of a value that 0.9 would misread. */
 extern const char *MHD_get_version(void);
 static bool library_is_1(void)
 {
@@ -928,8 +928,9 @@ START_TEST(the_largest_reply_head_goes_out)
 }
 END_TEST
 
-/* Request head, its fields, its cookies, the reply head: all share the memory that libmicrohttpd has for a connection, which
- * closes without a word when that is too small. So each of these is refused or answered, whatever the sizes. */
+/* Request head, its fields, its cookies, the reply head: all share the memory that libmicrohttpd has for a
+ * connection, which closes without a word when that is too small. So each of these is refused or answered, whatever
+ * the sizes. */
 START_TEST(there_is_an_answer_however_large_the_heads)
 {
     static char value[FRONT_REPLY_HEAD_MAX + 1];
