@@ -43,6 +43,8 @@ before=$(heard_by_origin)
 curl -s -o "$dir/again" "$site/large?bytes=30000000"
 [ "$(heard_by_origin)" = "$before" ] || fail "the origin heard of a hit"
 
+ask 'Cache-Status: weir; fwd' "$site/items/3" # it went with its tag
+
 # Purged softly and the origin failing: what is stale is served, as the origin allowed.
 ask '"id"' -X POST -d '{"tags": ["items"], "soft": true}' "$admin/v1/purge"
 ask '"times": 1' -X POST "$origin/control/fail?status=503&times=1"

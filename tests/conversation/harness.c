@@ -48,7 +48,9 @@ void scene_fail(struct scene *s, const char *format, ...)
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     const char *log = s->has_weir ? process_log(&s->weir, LOG_SHOWN) : "";
-    ck_abort_msg("%s:%d: %s%s%s", s->file, s->line, what, *log == '\0' ? "" : "\nweir said: ", log);
+    bool died = s->has_weir && s->weir.pid != 0 && !process_is_running(&s->weir);
+    ck_abort_msg("%s:%d: %s%s%s%s", s->file, s->line, what, died ? "\nweir runs no more" : "",
+                 *log == '\0' ? "" : "\nweir said: ", log);
     abort(); /* ck_abort_msg does not return */
 }
 
