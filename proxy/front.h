@@ -40,9 +40,11 @@ struct front_request {
 
 /* What the front end calls. */
 struct front_handler {
-    /** A well-formed request head is here. @return the handler's own context for this request, given to the calls below */
+    /** A well-formed request head is here. @return the handler's own context for this request, given to the calls below;
+     *  NULL: out of memory, the front end answers 503 whatever the handler replied, and makes no further call */
     void *(*begin)(void *owner, struct front_stream *s, const struct front_request *request);
-    /** A piece of request content. @return bytes taken; fewer than len: parked until front_resume_content. <0: refuse, close */
+    /** A piece of request content.
+     *  @return bytes taken; fewer than len: parked until front_resume_content. <0: refuse, close */
     ssize_t (*content)(void *context, const uint8_t *at, size_t len);
     /** All of the request's content is here. complete is false when the client broke off: front_reply is then futile. */
     void (*content_end)(void *context, bool complete);
@@ -76,9 +78,10 @@ struct front_reply {
 
 /** Answer. For HEAD, 304, 204 and 1xx rules the front end takes care: content is never sent, its length may be. Everything
  *  but content is copied. From here on reply->release will be called, once and before end, in either form of content.
- *  Answering before the request's content is over: a short rest is drained and the connection kept; else the answer goes
- *  out at once and is the last, up to 32 KiB of content amid the upload (a larger one breaks the connection when another
- *  64 KiB have come). The handler is not given the rest of the content, nor content_end.
+ *  Answering before the request's content is over: in begin, or with a status from 300 on, means that no more of it is
+ *  wanted, and neither the rest nor content_end is given to the handler. A short rest is drained and the connection kept;
+ *  else the answer goes out at once and is the last: amid an upload with up to 32 KiB of content (one larger breaks the
+ *  connection when another 64 KiB have come). With 2xx amid an upload the handler is given the rest before the answer.
  *  @return 0; -EINVAL: a field the wire cannot carry or a status below 200; -E2BIG: head too large; -ENOMEM. After these
  *          nothing was sent and release is still the caller's: reply again, with less */
 MUST_USE int front_reply(struct front_stream *s, const struct front_reply *reply);

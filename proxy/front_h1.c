@@ -147,11 +147,16 @@ static enum MHD_Result on_head(struct front *f, struct MHD_Connection *mhd, cons
         stream_give(f, s);
         return front_refuse(c, refusal);
     }
-    *request_context = s;
-    f->active++;
     s->first_call = true;
     s->context = f->handler.begin(f->owner, s, &s->request);
     s->first_call = false;
+    if (s->context == NULL) {
+        front_reply_release(s);
+        stream_give(f, s);
+        return front_refuse(c, 503);
+    }
+    *request_context = s;
+    f->active++;
     if (!must_answer_now(s)) return MHD_YES;
     return s->replied ? front_queue(s) : front_refuse(c, 501);
 }
@@ -170,7 +175,7 @@ static enum MHD_Result drain(struct front_stream *s, size_t *len)
 
 static enum MHD_Result on_content(struct front *f, struct front_stream *s, const char *at, size_t *len)
 {
-    if (s->replied) return drain(s, len);
+    if (s->content_unwanted) return drain(s, len);
     s->woken = false;
     s->in_content = true;
     ssize_t taken = f->handler.content(s->context, (const uint8_t *)at, *len);
@@ -179,7 +184,7 @@ static enum MHD_Result on_content(struct front *f, struct front_stream *s, const
     assert((size_t)taken <= *len);
     s->content_seen += (uint64_t)taken;
     *len -= (size_t)taken;
-    if (s->replied) return *len == 0 ? MHD_YES : drain(s, len);
+    if (s->content_unwanted) return drain(s, len);
     if (*len == 0) return MHD_YES;
     front_park(s, PARKED_FOR_CONTENT);
     if (s->woken) front_unpark(s);
@@ -190,7 +195,7 @@ static enum MHD_Result on_complete(struct front *f, struct front_stream *s)
 {
     if (!s->content_over) {
         s->content_over = true;
-        if (s->request.has_content && !s->replied) f->handler.content_end(s->context, true);
+        if (s->request.has_content && !s->content_unwanted) f->handler.content_end(s->context, true);
     }
     if (s->early != NULL) return MHD_NO; /* it is sent: only the close is left */
     if (s->replied) return front_queue(s);
@@ -236,7 +241,9 @@ static void on_over(void *cls, struct MHD_Connection *mhd, void **request_contex
     front_reply_release(s);
     front_early_free(s);
     if (s->queued && !s->content_over && c->content_follows) front_conn_linger(c);
-    if (s->request.has_content && !s->content_over && !s->replied) f->handler.content_end(s->context, false);
+    if (s->request.has_content && !s->content_over && !s->content_unwanted) {
+        f->handler.content_end(s->context, false);
+    }
     f->handler.end(s->context, delivered, sent);
     f->active--;
     front_conn_waits(c);

@@ -120,6 +120,7 @@ struct front_stream {
     bool first_call;  /* inside it: answering now closes the connection */
     bool in_content;  /* inside handler->content */
     bool content_over;
+    bool content_unwanted; /* answered: what is left of it is drained, not handed over */
     uint64_t content_seen, drained;
 
     /* The reply. */
@@ -165,7 +166,9 @@ void front_send_timeout(struct conn *c);
 
 /* front_h1_early.c */
 
-/** Must, and can, this reply go out before the rest of the request's content is read? */
+/** A reply in place of reading more of the request's content. */
+bool front_early_is(const struct front_stream *s, int status);
+/** Must, and can, this one go out before the rest has come? */
 bool front_early_fits(const struct front_stream *s, const struct front_reply *r);
 /** Send it, as soon as its content is there.
  *  @param fields  as on the wire, each line with its CRLF

@@ -24,9 +24,11 @@ struct early_reply {
     uint8_t content[EARLY_CONTENT_MAX + 1]; /* one more, to see that there is too much */
 };
 
-static bool is_amid_upload(const struct front_stream *s)
+/* A success amid the upload is from an origin that answers while it reads on, so the rest is still its due. In begin
+ * the handler answered by itself, without wanting any. */
+bool front_early_is(const struct front_stream *s, int status)
 {
-    return s->request.has_content && !s->content_over && !s->first_call;
+    return s->request.has_content && !s->content_over && (s->first_call || status >= 300);
 }
 
 /* A rest that is short is better drained, as that saves the connection. */
@@ -39,7 +41,8 @@ static bool is_long_upload(const struct front_stream *s)
 bool front_early_fits(const struct front_stream *s, const struct front_reply *r)
 {
     bool has_content = s->head.method != METHOD_HEAD && r->status != 204 && r->status != 304;
-    return has_content && is_amid_upload(s) && is_long_upload(s) && r->content_length <= EARLY_CONTENT_MAX;
+    return has_content && !s->first_call && front_early_is(s, r->status) && is_long_upload(s) &&
+           r->content_length <= EARLY_CONTENT_MAX;
 }
 
 bool front_early_waits(const struct front_stream *s)

@@ -26,6 +26,7 @@ static const struct refusal {
     PROBLEM(421, "Misdirected Request", "An https resource was asked for over an unsecured connection."),
     PROBLEM(431, "Request Header Fields Too Large", "The request head is too large."),
     PROBLEM(501, "Not Implemented", "The method or transfer coding is not implemented."),
+    PROBLEM(503, "Service Unavailable", "Out of memory."),
     PROBLEM(505, "HTTP Version Not Supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here."),
 };
 
@@ -292,6 +293,7 @@ int front_reply(struct front_stream *s, const struct front_reply *r)
     if (rc != 0) return rc;
     s->release = r->release;
     s->replied = true;
+    s->content_unwanted = front_early_is(s, r->status);
     if (!front_early_waits(s)) front_unpark(s);
     return 0;
 }

@@ -27,7 +27,7 @@ static struct {
     struct front_reply second; /* tried when the first is refused */
     size_t take;               /* bytes of content taken in a call; 0: all */
     size_t take_total;         /* parks for good after these; 0: no limit */
-    bool refuse_content, watch, echo_head;
+    bool refuse_content, watch, echo_head, no_context;
     ssize_t reads[64]; /* what read returns; then 0 */
 } plan;
 
@@ -120,7 +120,7 @@ static void *handler_begin(void *owner, struct front_stream *s, const struct fro
     }
     if (plan.watch) front_watch_client(s);
     if (plan.when == AT_BEGIN || h->method == METHOD_CONNECT) reply_now(s);
-    return s;
+    return plan.no_context ? NULL : s;
 }
 
 static ssize_t handler_content(void *context, const uint8_t *at, size_t len)
@@ -1336,6 +1336,7 @@ END_TEST
 START_TEST(an_answer_amid_an_upload_waits_for_its_end)
 {
     plan.when = LATER;
+    plan.reply.status = 403;
     int fd = connect_client();
     say(fd, "POST / HTTP/1.1\r\n" HOST "Content-Length: 20000\r\n\r\n");
     say_bytes(fd, big, 5000);
@@ -1345,6 +1346,41 @@ START_TEST(an_answer_amid_an_upload_waits_for_its_end)
     say_bytes(fd, big, 15000);
     turn_until_heard(fd, "hello");
     ck_assert_uint_eq(content_taken, 5000); /* the rest was thrown away */
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_success_amid_an_upload_does_not_stop_it)
+{
+    plan.when = LATER;
+    int fd = connect_client();
+    say(fd, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
+    say_bytes(fd, big, 5000);
+    for (int turns = 0; content_taken < 5000 && turns < TURNS_MAX; turns++) loop_turn(loop);
+    reply_now(streams[0]);
+    say_bytes(fd, big, 995000);
+    turn_until_heard(fd, "hello");
+    heard_lacks("Connection: close");
+    ck_assert_uint_eq(content_taken, 1000000);
+    turn_until(&ended, 1);
+    noted("content_end complete\nend delivered 5\n");
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_handler_without_memory_is_answered_for)
+{
+    plan.when = AT_BEGIN;
+    plan.no_context = true;
+    int fd = connect_client();
+    say(fd, GET("/"));
+    turn_until_closed(fd);
+    heard_has("HTTP/1.1 503 ");
+    heard_lacks("hello");
+    ck_assert_uint_eq(released, 1);
+    ck_assert_uint_eq(ended, 0);
+    ck_assert_uint_eq(front_active(front), 0);
+    begun = stream_count = 0;
     close(fd);
 }
 END_TEST
@@ -1419,6 +1455,7 @@ END_TEST
 START_TEST(a_large_answer_amid_a_long_upload_breaks_after_a_bounded_drain)
 {
     plan.when = LATER;
+    plan.reply.status = 403;
     plan.reply.content = big;
     plan.reply.content_length = 100000;
     int fd = connect_client();
@@ -1435,6 +1472,7 @@ END_TEST
 START_TEST(a_bad_field_is_refused_amid_a_long_upload_too)
 {
     plan.when = LATER;
+    plan.reply.status = 403;
     plan.reply.fields = bad_fields;
     plan.reply.field_count = 1;
     int fd = connect_client();
@@ -1451,6 +1489,7 @@ START_TEST(an_answer_to_an_upload_that_stopped_closes_in_time)
 {
     reopen(60000, 20, 60000);
     plan.when = LATER;
+    plan.reply.status = 403;
     plan.take_total = 5000;
     int fd = connect_client();
     begin_long_upload(fd, false);
@@ -1468,6 +1507,7 @@ END_TEST
 START_TEST(an_answer_wakes_an_upload_that_is_parked)
 {
     plan.when = LATER;
+    plan.reply.status = 403;
     plan.take_total = 100;
     int fd = connect_client();
     say_upload(fd, 10000, false, "");
@@ -1796,6 +1836,8 @@ static void add_upload_tests(TCase *c)
     tcase_add_test(c, a_client_that_expects_100_hears_the_final_answer_instead);
     tcase_add_test(c, a_client_that_expects_100_gets_it_and_sends);
     tcase_add_test(c, an_answer_amid_an_upload_waits_for_its_end);
+    tcase_add_test(c, a_success_amid_an_upload_does_not_stop_it);
+    tcase_add_test(c, a_handler_without_memory_is_answered_for);
     tcase_add_loop_test(c, an_answer_amid_a_long_upload_goes_out_at_once_and_closes, 0, COUNT(earlies));
     tcase_add_test(c, a_large_answer_amid_a_long_upload_breaks_after_a_bounded_drain);
     tcase_add_test(c, a_bad_field_is_refused_amid_a_long_upload_too);
