@@ -282,6 +282,33 @@ START_TEST(a_wrong_variant_is_not_given_to_a_waiter)
 }
 END_TEST
 
+/* Each of many waiters is woken when the answer turns out to be somebody else's, and looks again, all at once. */
+START_TEST(waiters_with_other_variants_each_get_their_own)
+{
+    enum { ROUNDS = 8, WAITERS = 20 };
+    struct scene *s = scene_begin(NULL);
+    struct client *clients[WAITERS];
+    for (int i = 0; i < WAITERS; i++) clients[i] = client_arrives(s);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct gate answer = { 0 };
+        const char *target = say(s, "/%d", round), *fields = "Cache-Control: max-age=60\nVary: Foo";
+        origin_answers_as(s, .target = target, .status = "200", .fields = fields, .body = "x", .hold = &answer);
+        origin_answers_as(s, .target = target, .status = "200", .fields = fields, .body = "x", .times = WAITERS - 1);
+        char request[32], foo[32];
+        snprintf(request, sizeof request, "GET %s", target);
+        for (int i = 0; i < WAITERS; i++) {
+            snprintf(foo, sizeof foo, "Foo: %d", i);
+            asks(s, clients[i], request, foo);
+        }
+        origin_waits_at(s, &answer, 1);
+        gate_opens(s, &answer);
+        for (int i = 0; i < WAITERS; i++) hears(s, clients[i], "200", "Cache-Status: weir; fwd=*", "x");
+    }
+    origin_count_is(s, ROUNDS * WAITERS);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(posts_are_never_collapsed)
 {
     struct scene *s = scene_begin(NULL);
@@ -334,6 +361,7 @@ int main(void)
         TEST(one_validation_for_everybody),
         TEST(variants_are_fetched_side_by_side),
         TEST(a_wrong_variant_is_not_given_to_a_waiter),
+        TEST(waiters_with_other_variants_each_get_their_own),
         TEST(posts_are_never_collapsed),
         TEST(cookies_are_not_shared_with_waiters),
     };
