@@ -38,6 +38,7 @@ int64_t histogram_quantile(const struct histogram *const *h, size_t n, double q)
     for (size_t i = 0; i < n; i++) total += histogram_count(h[i]);
     if (total == 0) return 0;
     uint64_t rank = (uint64_t)(q * (double)total);
+    if (rank >= total) rank = total - 1; /* the largest */
     for (size_t b = 0; b < HISTOGRAM_BUCKETS; b++) {
         for (size_t i = 0; i < n; i++) seen += atomic_load_explicit(&h[i]->buckets[b], memory_order_relaxed);
         if (seen > rank) return histogram_bucket_end_us(b);
