@@ -99,7 +99,8 @@ static bool forward(struct fetch *f)
     set_validators(f, room, &c);
     if (f->completing) {
         c.range_first = f->missing.first;
-        c.range_last = f->missing.last;
+        bool to_the_end = f->missing.last + 1 == object_head(f->stored)->stored.content_length;
+        c.range_last = to_the_end ? -1 : f->missing.last;
     }
     lines.count = lines.used = 0;
     int target_len = forward_target(&f->request, &c, target, sizeof target);
