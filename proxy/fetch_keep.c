@@ -228,6 +228,7 @@ static void land(void *arg)
     flight_unref(&l->flight);
     object_unref(&l->object);
     body_unref(&l->body);
+    atomic_fetch_sub(&l->weir->landings, 1);
     free(l);
 }
 
@@ -235,6 +236,7 @@ static struct landing *landing_new(struct fetch *f, struct object *o, struct bod
 {
     struct landing *l = malloc(sizeof *l);
     if (l == NULL) return NULL;
+    atomic_fetch_add(&f->worker->weir->landings, 1);
     *l = (struct landing){ f->worker->weir, flight_ref(f->flight), o != NULL ? object_ref(o) : NULL,
                            body != NULL ? body_ref(body) : NULL };
     return l;

@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, DRAIN_MS = 30 * 1000 };
+enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, DRAIN_MS = 30 * 1000, LANDING_MS = 10 * 1000 };
 
 static int fail(int status, const char *why)
 {
@@ -149,9 +149,17 @@ static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
     return 0;
 }
 
+/* A large response takes two steps into the store: its content, then its record. The second must be queued before the store
+ * closes. */
+static void await_landings(struct weir *w)
+{
+    for (int waited_ms = 0; atomic_load(&w->landings) > 0 && waited_ms < LANDING_MS; waited_ms++) usleep(1000);
+}
+
 static void weir_free(struct weir *w)
 {
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
+    await_landings(w);
     if (w->purges != NULL) purge_stop(w->purges);
     if (w->store != NULL) store_close(w->store);
     if (w->purges != NULL) purge_close(w->purges);

@@ -27,6 +27,7 @@ struct weir {
     int64_t started_s;
     int64_t drain_ms;
     atomic_bool draining;
+    atomic_size_t landings; /* responses on their way into the cache */
 };
 
 /** A stored response as purges see it. Borrows from it. */
