@@ -25,7 +25,6 @@ enum {
     GHOSTS = 1 << 19,
     YOUNG_PERCENT = 10,
     LOOKS_MAX = 4096, /* then the next one leaves, used or not */
-    MOVES_PER_TURN = 256,
     RECLAIM_LOOKS = 512,
 };
 
@@ -137,7 +136,7 @@ static int evict_record(struct turn *t)
     uint64_t young_limit = s->limit_pages * STORE_PAGE / 100 * YOUNG_PERCENT;
     bool young_is_over = false, left = false;
     int rounds = 0;
-    for (int moves = 0; moves < MOVES_PER_TURN && t->moved_bytes < s->turn_bytes; moves++) {
+    for (; t->moves_left > 0 && t->moved_bytes < s->turn_bytes; t->moves_left--) {
         bool force = s->looks++ > LOOKS_MAX;
         bool young = !young_is_over && (rounds > 1 || s->state.young_bytes > young_limit);
         int rc = young ? young_step(t, force, &left) : main_step(t, force, &left);

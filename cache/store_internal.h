@@ -2,6 +2,7 @@
  *
  *   store_files.c   the directory: lock and state file, what is set aside, preallocation     store_check.c  damage
  *   store_lmdb.c    the environment: open, reopen, close, sync                                store_read.c   readers
+ *   store_guard.c   faults while LMDB reads a damaged file
  *   store_records.c where records lie, and how they are found, written, moved and deleted
  *   store_writer.c  the queue and the writer thread: turns, failures, what callers may queue
  *   store_apply.c   what each queued operation does to the databases, inside a turn
@@ -182,6 +183,7 @@ struct store_queue {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct op_list urgent, waiting;
+    bool damage;      /* a reader met it */
     int64_t since_ms; /* when the oldest of waiting came, about */
     enum { WRITER_BUSY, WRITER_COLLECTS, WRITER_IDLE } writer;
     bool stop;
@@ -225,11 +227,15 @@ struct store {
     struct op_list taken, background;
     struct uses *uses;
     uint64_t live_pages;
-    unsigned attempts;    /* turns in a row that met a full map */
-    uint64_t looks;       /* of eviction, since the last record left */
-    bool garbage, broken; /* broken: the environment must be opened anew, cold */
-    bool panicked;        /* the environment must be opened anew */
-    uint64_t seq_floor;   /* after a cold start while running: puts fetched before it are refused */
+    unsigned attempts; /* turns in a row that met a full map */
+    unsigned tries;    /* to end a rest, that met a full map */
+    uint64_t looks;    /* of eviction, since the last record left */
+    bool garbage;
+    bool broken;  /* the environment must be opened anew, emptied */
+    bool wrecked; /* a fault left LMDB's own structures in between: not even closing is safe */
+    int64_t rest_until_ms;
+    bool panicked;      /* the environment must be opened anew */
+    uint64_t seq_floor; /* after a cold start while running: puts fetched before it are refused */
     uint64_t tags_scratch[STORE_TAGS_MAX];
 
     /* told to anybody */
@@ -261,6 +267,15 @@ bool store_files_mark(struct store *s, bool clean);
 void store_files_remove_data(struct store *s);
 void store_files_unlock(struct store *s);
 
+/* ---- store_guard.c */
+
+/** Once per process: catch SIGBUS and SIGSEGV for store_guarded. */
+void store_guard_install(void);
+/** run(arg), and its result; MDB_CORRUPTED with *fault when it ran into memory that is not there. What run held is lost. */
+int store_guarded(int (*run)(void *arg), void *arg, bool *fault);
+/** Leave the innermost store_guarded of this thread as by a fault. Returns only when there is none. */
+void store_guard_escape(void);
+
 /* ---- store_lmdb.c */
 
 /** Open the environment and read its state; `fresh`: make it. An LMDB code. */
@@ -271,9 +286,6 @@ int store_env_reopen(struct store *s);
 
 /* ---- store_read.c */
 
-/** A renewed read transaction, or NULL when there is none to be had. */
-struct reader_slot *store_slot_enter(struct store *s);
-void store_slot_leave(struct reader_slot *slot);
 /** Take every slot and end its transaction, so that the environment may be closed; and give them back. */
 void store_slots_close(struct store *s);
 void store_slots_reopen(struct store *s);
@@ -304,6 +316,8 @@ int store_record_next_in(struct store *s, MDB_txn *txn, int place, uint64_t afte
 
 /* ---- store_writer.c */
 
+/** From any thread: LMDB's file is damaged; the writer begins anew. */
+void store_report_damage(struct store *s);
 bool store_writer_start(struct store *s);
 /** Finish what is queued, cancel what is in the background, end the thread. */
 void store_writer_stop(struct store *s);
@@ -320,11 +334,11 @@ struct turn {
     MDB_txn *txn;
     size_t records, bytes; /* written or deleted */
     size_t moved_bytes;    /* by eviction, of records that stay */
+    int moves_left;
 };
 
-int store_turn_begin(struct store *s, struct turn *t);
-int store_turn_commit(struct turn *t);
-void store_turn_abort(struct turn *t);
+/** Begin, do body (NULL: nothing), and commit, or undo everything when it fails. Guarded against faults. */
+int store_turn_run(struct store *s, int (*body)(struct turn *t, void *arg), void *arg);
 bool store_turn_full(const struct turn *t);
 
 /** Do what op asks, or a part of it; op->finished tells, op->result is what its caller hears. */

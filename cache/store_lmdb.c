@@ -53,12 +53,12 @@ int store_errno(int rc)
 
 /* ---- the environment */
 
-/* LMDB found its own data impossible and is about to abort: the next start must not meet them again. */
+/* LMDB found its own data impossible, and aborts the process when this returns. */
 static void on_assert(MDB_env *env, const char *message)
 {
-    struct store *s = mdb_env_get_userctx(env);
-    store_files_remove_data(s);
-    store_say(s, "%s: damaged beyond use, removed: %s", s->data_path, message);
+    (void)message;
+    store_guard_escape();
+    store_files_remove_data(mdb_env_get_userctx(env)); /* the next start must not meet them again */
 }
 
 static uint64_t state_checksum(const struct store_state *state)
@@ -97,34 +97,32 @@ static int env_create(struct store *s)
     return rc;
 }
 
-static int open_databases(struct store *s, struct turn *t, bool fresh)
+static int open_databases(struct turn *t, void *arg)
 {
+    struct store *s = t->s;
+    bool fresh = *(bool *)arg;
     for (int i = 0; i < DB_COUNT; i++) {
         int rc = mdb_dbi_open(t->txn, databases[i].name, databases[i].flags | (fresh ? MDB_CREATE : 0), &s->dbi[i]);
         if (rc != 0) return rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE ? MDB_CORRUPTED : rc;
     }
-    if (fresh) {
+    int rc = 0;
+    if (fresh)
         s->state = (struct store_state){ .next_order = 1, .numbers_ahead = 1 };
-        return 0;
-    }
-    int rc = state_read(s, t->txn);
-    return rc != 0 ? rc : store_pending_all_garbage(t);
+    else
+        rc = state_read(s, t->txn);
+    if (atomic_load(&s->next_number) < s->state.numbers_ahead) atomic_store(&s->next_number, s->state.numbers_ahead);
+    return rc != 0 || fresh ? rc : store_pending_all_garbage(t);
+}
+
+static int create_unguarded(void *arg)
+{
+    return env_create(arg);
 }
 
 static int env_begin_use(struct store *s, bool fresh)
 {
-    struct turn t = { .s = s };
-    int rc = env_create(s);
-    if (rc == 0) rc = mdb_txn_begin(s->env, NULL, 0, &t.txn);
-    if (rc != 0) return rc;
-    rc = open_databases(s, &t, fresh);
-    if (rc != 0) {
-        store_turn_abort(&t);
-        return rc;
-    }
-    if (atomic_load(&s->next_number) < s->state.numbers_ahead) atomic_store(&s->next_number, s->state.numbers_ahead);
-    s->state.numbers_ahead = atomic_load(&s->next_number) + STORE_NUMBERS_AHEAD;
-    return store_turn_commit(&t);
+    int rc = store_guarded(create_unguarded, s, &s->wrecked);
+    return rc != 0 ? rc : store_turn_run(s, open_databases, &fresh);
 }
 
 /* A fresh file is made small, closed, given its size on the disk, and opened again: LMDB refuses a large empty file. */
@@ -144,9 +142,21 @@ int store_env_open(struct store *s, bool fresh)
     return rc;
 }
 
+/* After a fault in a write transaction, LMDB holds its own lock, and lists that lead nowhere: closing would follow them. Its
+ * memory is given up, once per disaster, but not the disk's. */
+static void env_give_up(struct store *s)
+{
+    mdb_filehandle_t fd;
+    if (mdb_env_get_fd(s->env, &fd) == 0) (void)!ftruncate(fd, 0); /* nobody looks at that map again */
+    s->wrecked = false;
+}
+
 void store_env_close(struct store *s)
 {
-    if (s->env != NULL) mdb_env_close(s->env);
+    if (s->env != NULL && s->wrecked)
+        env_give_up(s);
+    else if (s->env != NULL)
+        mdb_env_close(s->env);
     s->env = NULL;
 }
 
@@ -164,10 +174,10 @@ int store_env_reopen(struct store *s)
     rc = store_env_open(s, s->broken);
     if (rc == 0 && s->broken) {
         /* The purge log is gone too: nothing fetched before now may come back under it. */
-        s->seq_floor = s->state.purge_seq = seq;
+        s->seq_floor = s->state.purge_seq = s->committed.purge_seq = seq;
         s->broken = false;
     }
-    if (rc == MDB_CORRUPTED || rc == MDB_INVALID || rc == MDB_PAGE_NOTFOUND) s->broken = true;
+    if (rc < 0) s->broken = true;
     if (rc == 0) s->panicked = false;
     store_slots_reopen(s);
     pthread_mutex_unlock(&s->env_lock);
@@ -175,12 +185,6 @@ int store_env_reopen(struct store *s)
 }
 
 /* ---- turns */
-
-int store_turn_begin(struct store *s, struct turn *t)
-{
-    *t = (struct turn){ .s = s };
-    return s->env == NULL ? EIO : mdb_txn_begin(s->env, NULL, 0, &t->txn);
-}
 
 /* Pages in use. LMDB does not count the trees of duplicates, so tags are estimated from their number. */
 static int count_pages(struct store *s, MDB_txn *txn, uint64_t *pages)
@@ -199,50 +203,69 @@ static int count_pages(struct store *s, MDB_txn *txn, uint64_t *pages)
     return 0;
 }
 
-int store_turn_commit(struct turn *t)
+static void tell_committed(struct store *s, uint64_t pages)
+{
+    MDB_envinfo info;
+    long unsynced = 0;
+    atomic_store_explicit(&s->hand_young, s->state.hand_young, memory_order_relaxed);
+    atomic_store_explicit(&s->hand_main, s->state.hand_main, memory_order_relaxed);
+    atomic_store_explicit(&s->main_ahead, s->state.main_ahead, memory_order_relaxed);
+    if (mdb_env_info(s->env, &info) == 0) atomic_store(&s->stat_used, (info.me_last_pgno + 1) * STORE_PAGE);
+    atomic_store(&s->stat_live, pages * STORE_PAGE);
+    atomic_store(&s->purge_seq, s->state.purge_seq);
+    atomic_fetch_add(&s->commits, 1);
+    atomic_compare_exchange_strong(&s->changed_at_ms, &unsynced, (long)store_clock_ms());
+}
+
+static int turn_commit(struct turn *t)
 {
     struct store *s = t->s;
     struct timespec a, b;
-    uint64_t pages = 0;
-    uint64_t number = atomic_load(&s->next_number);
+    uint64_t pages = 0, number = atomic_load(&s->next_number);
     clock_gettime(CLOCK_MONOTONIC, &a);
     if (number + STORE_NUMBERS_AHEAD / 2 > s->state.numbers_ahead)
         s->state.numbers_ahead = number + STORE_NUMBERS_AHEAD;
     int rc = state_write(s, t->txn);
     if (rc == 0) rc = count_pages(s, t->txn, &pages);
-    if (rc != 0) {
-        store_turn_abort(t);
-        return rc;
-    }
+    if (rc != 0) return rc;
     rc = mdb_txn_commit(t->txn);
     t->txn = NULL; /* commit consumes the transaction, whatever it returns */
-    if (rc != 0) {
-        s->state = s->committed;
-        return rc;
-    }
+    if (rc != 0) return rc;
     clock_gettime(CLOCK_MONOTONIC, &b);
-    s->committed = s->state;
-    atomic_store_explicit(&s->hand_young, s->state.hand_young, memory_order_relaxed);
-    atomic_store_explicit(&s->hand_main, s->state.hand_main, memory_order_relaxed);
-    atomic_store_explicit(&s->main_ahead, s->state.main_ahead, memory_order_relaxed);
-    s->live_pages = pages;
-    MDB_envinfo info;
-    if (mdb_env_info(s->env, &info) == 0) atomic_store(&s->stat_used, (info.me_last_pgno + 1) * STORE_PAGE);
-    atomic_store(&s->stat_live, pages * STORE_PAGE);
-    atomic_store(&s->purge_seq, s->state.purge_seq);
-    atomic_fetch_add(&s->commits, 1);
     atomic_store(&s->commit_us, (unsigned long)((b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000));
-    long unsynced = 0;
-    atomic_compare_exchange_strong(&s->changed_at_ms, &unsynced, (long)store_clock_ms());
+    s->committed = s->state;
+    s->live_pages = pages;
+    tell_committed(s, pages);
     return 0;
 }
 
-void store_turn_abort(struct turn *t)
+struct turn_call {
+    struct turn turn;
+    int (*body)(struct turn *t, void *arg);
+    void *arg;
+};
+
+static int turn_unguarded(void *arg)
 {
+    struct turn_call *c = arg;
+    struct turn *t = &c->turn;
+    int rc = mdb_txn_begin(t->s->env, NULL, 0, &t->txn);
+    if (rc != 0) return rc;
+    if (c->body != NULL) rc = c->body(t, c->arg);
+    if (rc == 0) rc = turn_commit(t);
     if (t->txn != NULL) mdb_txn_abort(t->txn);
-    t->txn = NULL;
-    t->s->state = t->s->committed;
-    t->s->garbage = true; /* what was collected is back; if there was none, the next look costs little */
+    return rc;
+}
+
+int store_turn_run(struct store *s, int (*body)(struct turn *t, void *arg), void *arg)
+{
+    struct turn_call c = { .turn.s = s, .body = body, .arg = arg };
+    if (s->env == NULL) return EIO;
+    int rc = store_guarded(turn_unguarded, &c, &s->wrecked);
+    if (rc == 0) return 0;
+    s->state = s->committed;
+    s->garbage = true; /* what was collected is back; if there was none, the next look costs little */
+    return rc;
 }
 
 /* ---- syncing */
@@ -358,7 +381,7 @@ static int open_or_cold(struct store *s, enum store_start *start, char *why, siz
     set_limits(s);
     int rc = store_env_open(s, *start != STORE_START_WARM);
     if (rc == 0 || *start != STORE_START_WARM) return rc;
-    if (rc != MDB_CORRUPTED && rc != MDB_INVALID && rc != MDB_PAGE_NOTFOUND && rc != MDB_VERSION_MISMATCH) return rc;
+    if (rc > 0) return rc; /* the system's refusal; anything else is about the file */
     snprintf(why, cap, "%s: starting cold: the store's file is not usable, it is damaged: %s; removed", s->data_path,
              mdb_strerror(rc));
     store_files_remove_data(s);
@@ -386,6 +409,7 @@ enum store_open_result store_open(const struct store_settings *settings, struct 
                  (unsigned long long)settings->size_bytes, STORE_SIZE_MIN);
         return STORE_TOO_SMALL;
     }
+    store_guard_install();
     struct store *s = store_new(settings);
     if (s == NULL) {
         snprintf(why, cap, "%s: no memory", settings->path);

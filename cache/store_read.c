@@ -39,19 +39,33 @@ static int slot_begin(struct store *s, struct reader_slot *slot)
     return rc;
 }
 
-struct reader_slot *store_slot_enter(struct store *s)
+/* A read inside its transaction. */
+struct reading {
+    struct store *s;
+    struct reader_slot *slot;
+    int (*read)(struct store *s, struct reader_slot *slot, void *arg);
+    void *arg;
+};
+
+static int read_unguarded(void *arg)
 {
-    struct reader_slot *slot = slot_take(s);
-    if (slot_begin(s, slot) == 0) return slot;
-    atomic_fetch_add(&s->errors, 1);
-    atomic_store_explicit(&slot->busy, false, memory_order_release);
-    return NULL;
+    struct reading *r = arg;
+    int rc = slot_begin(r->s, r->slot);
+    return rc != 0 ? rc : r->read(r->s, r->slot, r->arg);
 }
 
-void store_slot_leave(struct reader_slot *slot)
+/* Run `read` in a transaction of its own: every access to the map outside the writer goes through here. */
+static int read_in_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg)
 {
-    mdb_txn_reset(slot->txn);
-    atomic_store_explicit(&slot->busy, false, memory_order_release);
+    bool fault;
+    struct reading r = { .s = s, .slot = slot_take(s), .read = read, .arg = arg };
+    int rc = store_guarded(read_unguarded, &r, &fault);
+    if (r.slot->txn != NULL) mdb_txn_reset(r.slot->txn);
+    atomic_store_explicit(&r.slot->busy, false, memory_order_release);
+    if (rc == 0 || rc == MDB_NOTFOUND) return rc;
+    if (rc != ENOMEM && rc != EBADMSG) atomic_fetch_add(&s->errors, 1);
+    if (rc < 0) store_report_damage(s);
+    return rc;
 }
 
 void store_slots_close(struct store *s)
@@ -100,53 +114,67 @@ static void describe(const struct found_record *found, struct store_found *out)
                                  .pinned = e->flags & ENVELOPE_PINNED };
 }
 
-static int get_in_slot(struct store *s, struct reader_slot *slot, const struct store_id *id, size_t spare,
-                       struct store_found *out)
+struct getting {
+    const struct store_id *id;
+    size_t spare;
+    struct store_found *out;
+};
+
+static int get_in_slot(struct store *s, struct reader_slot *slot, void *arg)
 {
+    const struct getting *g = arg;
     struct found_record found;
     count(&slot->gets);
-    int rc = store_record_find(s, slot->txn, id, &found);
+    int rc = store_record_find(s, slot->txn, g->id, &found);
     if (rc != 0) return rc;
-    void *memory = malloc(spare + found.record.len + 1); /* never empty */
+    void *memory = malloc(g->spare + found.record.len + 1); /* never empty */
     if (memory == NULL) return ENOMEM;
-    memcpy((char *)memory + spare, found.record.at, found.record.len);
-    describe(&found, out);
-    out->memory = memory;
+    memcpy((char *)memory + g->spare, found.record.at, found.record.len);
+    describe(&found, g->out);
+    g->out->memory = memory;
     count(&slot->hits);
     return 0;
 }
 
 int store_get(struct store *s, const struct store_id *id, size_t spare, struct store_found *out)
 {
-    struct reader_slot *slot = store_slot_enter(s);
-    if (slot == NULL) return -EIO;
-    int rc = get_in_slot(s, slot, id, spare, out);
-    store_slot_leave(slot);
+    struct getting g = { .id = id, .spare = spare, .out = out };
+    int rc = read_in_slot(s, get_in_slot, &g);
     if (rc != EBADMSG) return store_errno(rc);
     atomic_fetch_add(&s->bad_checksums, 1);
     store_remove(s, id, 0);
     return -EIO;
 }
 
-uint64_t store_count_key(struct store *s, const uint64_t key[2], uint64_t below_seq)
+struct counting {
+    const uint64_t *key;
+    uint64_t below_seq, n;
+};
+
+static int count_variants(struct store *s, struct reader_slot *slot, void *arg)
 {
-    uint64_t n = 0;
-    struct reader_slot *slot = store_slot_enter(s);
-    if (slot == NULL) return 0;
-    struct store_id from = { .key = { key[0], key[1] } };
+    struct counting *c = arg;
+    struct store_id id = { .key = { c->key[0], c->key[1] } };
     MDB_cursor *cursor = NULL;
-    MDB_val at = val_of(&from, sizeof(from)), value;
+    MDB_val at = val_of(&id, sizeof(id)), value;
     int rc = mdb_cursor_open(slot->txn, s->dbi[DB_INDEX], &cursor);
-    if (rc == 0) rc = mdb_cursor_get(cursor, &at, &value, MDB_SET_RANGE);
-    while (rc == 0 && at.mv_size == sizeof(from) && memcmp(at.mv_data, key, sizeof(from.key)) == 0) {
+    if (rc != 0) return rc;
+    rc = mdb_cursor_get(cursor, &at, &value, MDB_SET_RANGE);
+    while (rc == 0 && at.mv_size == sizeof(id) && memcmp(at.mv_data, c->key, sizeof(id.key)) == 0) {
         struct found_record found;
-        memcpy(&from, at.mv_data, sizeof(from));
-        if (store_record_find(s, slot->txn, &from, &found) == 0 && found.envelope.fetch_seq < below_seq) n++;
+        memcpy(&id, at.mv_data, sizeof(id));
+        if (store_record_find(s, slot->txn, &id, &found) == 0 && found.envelope.fetch_seq < c->below_seq) c->n++;
         rc = mdb_cursor_get(cursor, &at, &value, MDB_NEXT);
     }
-    if (cursor != NULL) mdb_cursor_close(cursor);
-    store_slot_leave(slot);
-    return n;
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+uint64_t store_count_key(struct store *s, const uint64_t key[2], uint64_t below_seq)
+{
+    struct counting c = { .key = key, .below_seq = below_seq };
+    (void)read_in_slot(s, count_variants, &c); /* what could be counted */
+    return c.n;
 }
 
 /* ---- content */
@@ -228,18 +256,6 @@ static bool run_will_be_needed(const char *from, const char *to)
     return true;
 }
 
-bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t len)
-{
-    struct reader_slot *slot = store_slot_enter(s);
-    if (slot == NULL) return true; /* nothing will be read */
-    uint64_t first = (uint64_t)offset / STORE_CHUNK_BYTES;
-    uint64_t last = len == 0 ? first : ((uint64_t)offset + len - 1) / STORE_CHUNK_BYTES;
-    if (last - first >= READ_CHUNKS_PER_TURN) last = first + READ_CHUNKS_PER_TURN - 1;
-    bool warm = chunks_cursor(s, slot) != 0 || each_run(slot->chunks, number, first, last, run_is_warm);
-    store_slot_leave(slot);
-    return warm;
-}
-
 struct read_range {
     uint64_t number, offset;
     char *to;
@@ -273,13 +289,21 @@ static int missing(struct reader_slot *slot, struct read_range *r)
     return rc;
 }
 
-static int read_turn(struct store *s, struct reader_slot *slot, struct read_range *r)
+/* The chunks that the next turn of reading wants. */
+static void wanted_chunks(const struct read_range *r, uint64_t *first, uint64_t *last)
 {
+    *first = (r->offset + r->got) / STORE_CHUNK_BYTES;
+    *last = r->len == 0 ? *first : (r->offset + r->len - 1) / STORE_CHUNK_BYTES;
+    if (*last - *first >= READ_CHUNKS_PER_TURN) *last = *first + READ_CHUNKS_PER_TURN - 1;
+}
+
+static int read_turn(struct store *s, struct reader_slot *slot, void *arg)
+{
+    struct read_range *r = arg;
+    uint64_t first, last;
     int rc = chunks_cursor(s, slot);
     if (rc != 0) return rc;
-    uint64_t first = (r->offset + r->got) / STORE_CHUNK_BYTES;
-    uint64_t last = (r->offset + r->len - 1) / STORE_CHUNK_BYTES;
-    if (last - first >= READ_CHUNKS_PER_TURN) last = first + READ_CHUNKS_PER_TURN - 1;
+    wanted_chunks(r, &first, &last);
     if (last > first) (void)each_run(slot->chunks, r->number, first, last, run_will_be_needed);
     for (uint64_t i = first; i <= last && !r->ended && rc == 0; i++) rc = read_chunk(slot, r, i != first);
     return rc == MDB_NOTFOUND ? missing(slot, r) : rc;
@@ -289,12 +313,7 @@ ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, s
 {
     struct read_range r = { .number = number, .offset = (uint64_t)offset, .to = to, .len = len };
     int rc = offset < 0 ? EINVAL : 0;
-    while (rc == 0 && !r.ended && r.got < r.len) {
-        struct reader_slot *slot = store_slot_enter(s);
-        if (slot == NULL) return -EIO;
-        rc = read_turn(s, slot, &r);
-        store_slot_leave(slot);
-    }
+    while (rc == 0 && !r.ended && r.got < r.len) rc = read_in_slot(s, read_turn, &r);
     if (rc == EBADMSG) {
         atomic_fetch_add(&s->bad_checksums, 1);
         return -EIO;
@@ -302,21 +321,47 @@ ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, s
     return rc == 0 ? (ssize_t)r.got : store_errno(rc);
 }
 
+static int look_whether_warm(struct store *s, struct reader_slot *slot, void *arg)
+{
+    struct read_range *r = arg;
+    uint64_t first, last;
+    int rc = chunks_cursor(s, slot);
+    if (rc != 0) return rc;
+    wanted_chunks(r, &first, &last);
+    r->ended = !each_run(slot->chunks, r->number, first, last, run_is_warm);
+    return 0;
+}
+
+bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t len)
+{
+    struct read_range r = { .number = number, .offset = (uint64_t)offset, .len = len };
+    return read_in_slot(s, look_whether_warm, &r) != 0 || !r.ended; /* what cannot be read does not wait either */
+}
+
 /* ---- tags and walks */
+
+struct tag_counting {
+    uint64_t tag;
+    size_t n;
+};
+
+static int count_tag(struct store *s, struct reader_slot *slot, void *arg)
+{
+    struct tag_counting *c = arg;
+    MDB_cursor *cursor = NULL;
+    MDB_val key = val_of(&c->tag, sizeof(c->tag)), value;
+    int rc = mdb_cursor_open(slot->txn, s->dbi[DB_TAGS], &cursor);
+    if (rc != 0) return rc;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET);
+    if (rc == 0) rc = mdb_cursor_count(cursor, &c->n);
+    mdb_cursor_close(cursor);
+    return rc;
+}
 
 uint64_t store_tag_count(struct store *s, uint64_t tag)
 {
-    struct reader_slot *slot = store_slot_enter(s);
-    if (slot == NULL) return 0;
-    MDB_cursor *cursor = NULL;
-    MDB_val key = val_of(&tag, sizeof(tag)), value;
-    size_t n = 0;
-    if (mdb_cursor_open(slot->txn, s->dbi[DB_TAGS], &cursor) == 0) {
-        if (mdb_cursor_get(cursor, &key, &value, MDB_SET) == 0 && mdb_cursor_count(cursor, &n) != 0) n = 0;
-        mdb_cursor_close(cursor);
-    }
-    store_slot_leave(slot);
-    return n;
+    struct tag_counting c = { .tag = tag };
+    return read_in_slot(s, count_tag, &c) == 0 ? c.n : 0;
 }
 
 struct walk {
@@ -335,8 +380,9 @@ static int walk_next(struct store *s, MDB_txn *txn, MDB_cursor *tags, struct wal
     return rc != 0 ? rc : store_record_at(s, txn, found->order, found);
 }
 
-static int walk_turn(struct store *s, struct reader_slot *slot, struct walk *w)
+static int walk_turn(struct store *s, struct reader_slot *slot, void *arg)
 {
+    struct walk *w = arg;
     MDB_cursor *tags = NULL;
     int rc = mdb_cursor_open(slot->txn, s->dbi[DB_TAGS], &tags);
     if (rc != 0) return rc;
@@ -362,12 +408,7 @@ int store_walk(struct store *s, const uint64_t *tag, uint64_t *cursor, size_t li
 {
     struct walk w = { .tag = tag, .cursor = cursor, .limit = limit, .each = each, .arg = arg };
     int rc = 0;
-    while (rc == 0 && w.shown < limit && w.looked < WALK_LOOKS && !w.stopped) {
-        struct reader_slot *slot = store_slot_enter(s);
-        if (slot == NULL) return -EIO;
-        rc = walk_turn(s, slot, &w);
-        store_slot_leave(slot);
-    }
+    while (rc == 0 && w.shown < limit && w.looked < WALK_LOOKS && !w.stopped) rc = read_in_slot(s, walk_turn, &w);
     if (rc == MDB_NOTFOUND) {
         *cursor = 0;
         rc = 0;
@@ -396,25 +437,36 @@ static bool purge_line_of(MDB_val key, MDB_val value, struct store_purge_line *o
     return store_purge_checksum(key, out->seq, out->time_s) == part[2];
 }
 
-uint64_t store_load_purges(struct store *s, bool (*each)(void *arg, const struct store_purge_line *line), void *arg)
+struct loading {
+    bool (*each)(void *arg, const struct store_purge_line *line);
+    void *arg;
+    bool damaged, stopped;
+};
+
+static int load_lines(struct store *s, struct reader_slot *slot, void *arg)
 {
-    struct reader_slot *slot = store_slot_enter(s);
-    if (slot == NULL) return 0;
-    uint64_t seq = atomic_load(&s->purge_seq);
-    bool damaged = false, go_on = true;
+    struct loading *l = arg;
     MDB_cursor *cursor = NULL;
     MDB_val key, value;
     int rc = mdb_cursor_open(slot->txn, s->dbi[DB_PURGES], &cursor);
-    while (rc == 0 && go_on && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    if (rc != 0) return rc;
+    while (!l->stopped && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
         struct store_purge_line line;
         if (purge_line_of(key, value, &line))
-            go_on = each(arg, &line);
+            l->stopped = !l->each(l->arg, &line);
         else
-            damaged = true;
+            l->damaged = true;
     }
-    if (cursor != NULL) mdb_cursor_close(cursor);
-    store_slot_leave(slot);
-    if (go_on && (damaged || rc != MDB_NOTFOUND)) {
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+uint64_t store_load_purges(struct store *s, bool (*each)(void *arg, const struct store_purge_line *line), void *arg)
+{
+    struct loading l = { .each = each, .arg = arg };
+    uint64_t seq = atomic_load(&s->purge_seq);
+    int rc = read_in_slot(s, load_lines, &l);
+    if (!l.stopped && (l.damaged || rc != MDB_NOTFOUND)) {
         /* A purge that cannot be read might have been any: everything fetched before now is purged. */
         struct store_purge_line all = { .kind = 'a', .seq = ++seq, .name = VIEW("") };
         (void)each(arg, &all);

@@ -17,10 +17,14 @@ static uint64_t checksum_of(const void *value, size_t len)
     return XXH3_64bits((const char *)value + sizeof(uint64_t), len - sizeof(uint64_t));
 }
 
+static bool has_own_pages(MDB_val key, MDB_val value)
+{
+    return NODE_HEADER + key.mv_size + value.mv_size > OVERFLOW_FROM;
+}
+
 bool store_may_delete(MDB_val key, MDB_val value)
 {
-    if (NODE_HEADER + key.mv_size + value.mv_size <= OVERFLOW_FROM) return true;
-    return store_check_overflow(value.mv_data, value.mv_size);
+    return !has_own_pages(key, value) || store_check_overflow(value.mv_data, value.mv_size);
 }
 
 /* Take a value apart; false when its lengths or its checksum are wrong. */
@@ -132,20 +136,22 @@ int store_record_next(struct store *s, MDB_txn *txn, uint64_t after, struct foun
 
 /* ---- writing */
 
-static int check_deletable(struct turn *t, MDB_val key, int place)
-{
-    MDB_val value;
-    int rc = mdb_get(t->txn, t->s->dbi[place], &key, &value);
-    return rc != 0 || store_may_delete(key, value) ? rc : MDB_CORRUPTED;
-}
-
 /* Room for a value at its place, to be filled before the transaction's next write. */
 static int reserve(struct turn *t, uint64_t order, int place, bool append, MDB_val *value)
 {
     struct order_key k = order_key_of(order);
     MDB_val key = val_of(&k, sizeof(k));
-    int rc = append ? 0 : check_deletable(t, key, place);
-    return rc != 0 ? rc : mdb_put(t->txn, t->s->dbi[place], &key, value, MDB_RESERVE | (append ? MDB_APPEND : 0));
+    return mdb_put(t->txn, t->s->dbi[place], &key, value, MDB_RESERVE | (append ? MDB_APPEND : 0));
+}
+
+/* Before a record is replaced: LMDB would use overflow pages again that it has just written, without telling in their
+ * header that they are too many now. */
+static int make_way(struct turn *t, uint64_t order, int place)
+{
+    struct order_key k = order_key_of(order);
+    MDB_val key = val_of(&k, sizeof(k)), value;
+    int rc = mdb_get(t->txn, t->s->dbi[place], &key, &value);
+    return rc != 0 || !has_own_pages(key, value) ? rc : store_record_del(t, order, place);
 }
 
 int store_record_put(struct turn *t, const struct store_put *p, uint64_t order, int place, bool append)
@@ -159,7 +165,8 @@ int store_record_put(struct turn *t, const struct store_put *p, uint64_t order, 
                           .flags = p->pinned ? ENVELOPE_PINNED : 0 };
     size_t tags_len = p->tag_count * sizeof(uint64_t);
     MDB_val value = { sizeof(e) + tags_len + p->record_len, NULL };
-    int rc = reserve(t, order, place, append, &value);
+    int rc = append ? 0 : make_way(t, order, place);
+    if (rc == 0) rc = reserve(t, order, place, append, &value);
     if (rc != 0) return rc;
     char *at = value.mv_data;
     memcpy(at, &e, sizeof(e));
@@ -175,9 +182,10 @@ int store_record_put(struct turn *t, const struct store_put *p, uint64_t order, 
 int store_record_del(struct turn *t, uint64_t order, int place)
 {
     struct order_key k = order_key_of(order);
-    MDB_val key = val_of(&k, sizeof(k));
-    int rc = check_deletable(t, key, place);
-    return rc != 0 ? rc : mdb_del(t->txn, t->s->dbi[place], &key, NULL);
+    MDB_val key = val_of(&k, sizeof(k)), value;
+    int rc = mdb_get(t->txn, t->s->dbi[place], &key, &value);
+    if (rc != 0) return rc;
+    return store_may_delete(key, value) ? mdb_del(t->txn, t->s->dbi[place], &key, NULL) : MDB_CORRUPTED;
 }
 
 int store_record_move(struct turn *t, const struct found_record *found, int to)

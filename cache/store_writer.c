@@ -12,8 +12,12 @@
 
 enum {
     ATTEMPTS_MAX = 8,
-    SQUEEZE_DELETES = 16, /* measured: 20 deletions fit into a full map, 60 do not */
+    SQUEEZE_DELETES = 8, /* measured: 20 deletions fit into a full map, 60 do not; a move is one too */
     EVICT_PER_TURN = 64,
+    SQUEEZE_PAUSE_MS = 2,
+    SQUEEZE_PAUSES_MAX = 500,
+    TRIES_MAX = 10,
+    MOVES_PER_EVICTION = 2, /* and for each as many more records may be moved that stay */
 };
 
 /* ---- lists */
@@ -237,6 +241,11 @@ void store_touch(struct store *s, const struct store_id *id)
 
 /* ---- failures */
 
+static bool is_full(int rc)
+{
+    return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL;
+}
+
 static bool fails_while_resting(const struct store_op *op)
 {
     return op->kind == OP_APPEND || op->kind == OP_PUT || op->kind == OP_LOG_PURGES;
@@ -290,45 +299,65 @@ static void rest(struct store *s, int rc)
         s->panicked = true; /* LMDB gives up after a failed write of a meta page, until it is opened anew */
     else if (rc < 0)
         s->broken = true; /* whatever LMDB finds wrong with a file that only we write */
+    s->rest_until_ms = store_clock_ms() + STORE_REST_MS;
     if (!atomic_exchange(&s->failing, true))
-        store_say(s, "%s: cannot be written: %s; going on without it, trying again every second", s->path,
-                  mdb_strerror(rc));
+        store_say(s, "%s: %s: %s; going on without it, trying again every second", s->path,
+                  s->broken ? "is damaged and will be emptied" : "cannot be written", mdb_strerror(rc));
     refuse_waiting(s, rc > 0 ? -rc : -EIO);
 }
 
 static void try_again(struct store *s)
 {
-    struct turn t;
     bool was_broken = s->broken;
     int rc = s->broken || s->panicked || s->env == NULL ? store_env_reopen(s) : 0;
-    if (rc == 0) rc = store_turn_begin(s, &t);
-    if (rc == 0) rc = store_turn_commit(&t);
+    if (rc == 0) rc = store_turn_run(s, NULL, NULL);
     if (rc != 0) {
         if (rc == MDB_PANIC) s->panicked = true;
+        if (is_full(rc) && ++s->tries > TRIES_MAX)
+            s->broken = true; /* full for good: nothing can be deleted any more */
+        s->rest_until_ms = store_clock_ms() + STORE_REST_MS;
         return;
     }
+    s->tries = 0;
     atomic_store(&s->failing, false);
     store_say(s, "%s: can be written again%s", s->path, was_broken ? "; it was damaged and starts empty" : "");
 }
 
+void store_report_damage(struct store *s)
+{
+    struct store_queue *q = &s->queue;
+    pthread_mutex_lock(&q->lock);
+    q->damage = true;
+    if (q->writer != WRITER_BUSY) pthread_cond_signal(&q->wake);
+    pthread_mutex_unlock(&q->lock);
+}
+
 /* ---- turns */
+
+struct eviction {
+    uint64_t pages; /* to be freed */
+    int most;       /* records */
+};
+
+static int evict_some(struct turn *t, void *arg)
+{
+    const struct eviction *e = arg;
+    int rc = 0, n = 0;
+    t->moves_left = e->most * MOVES_PER_EVICTION;
+    for (; n < e->most && t->moves_left > 0 && t->bytes + t->moved_bytes < t->s->turn_bytes &&
+           t->bytes / STORE_PAGE < e->pages;
+         n++) {
+        rc = store_evict_one(t);
+        if (rc != 0) break;
+    }
+    return n > 0 && rc == MDB_NOTFOUND ? 0 : rc;
+}
 
 /* One transaction that removes at most `most` records. 0, MDB_NOTFOUND (nothing may leave), or an LMDB code. */
 static int evict_turn(struct store *s, uint64_t down_to, int most)
 {
-    struct turn t;
-    int rc = store_turn_begin(s, &t), n = 0;
-    if (rc != 0) return rc;
-    uint64_t goal = s->live_pages > down_to ? s->live_pages - down_to : 1;
-    for (; n < most && t.bytes + t.moved_bytes < s->turn_bytes && t.bytes / STORE_PAGE < goal; n++) {
-        rc = store_evict_one(&t);
-        if (rc != 0) break;
-    }
-    if (n == 0 || (rc != 0 && rc != MDB_NOTFOUND)) {
-        store_turn_abort(&t);
-        return rc;
-    }
-    return store_turn_commit(&t);
+    struct eviction e = { .pages = s->live_pages > down_to ? s->live_pages - down_to : 1, .most = most };
+    return store_turn_run(s, evict_some, &e);
 }
 
 static uint64_t pages_of(const struct store_op *op)
@@ -349,20 +378,30 @@ static uint64_t pages_wanted(const struct store *s)
     return pages < most ? pages : most;
 }
 
-/* After a full map: make a hundredth of it free, in transactions that a full map can bear. */
+static void wait_for_readers(void)
+{
+    struct timespec pause = { .tv_nsec = SQUEEZE_PAUSE_MS * 1000000 };
+    (void)nanosleep(&pause, NULL);
+}
+
+/* After a full map: make a hundredth of it free, in transactions that a full map can bear. If it cannot bear even one
+ * deletion, a reader that waits for the disk keeps what was freed from being used again: it is waited for. */
 static int squeeze(struct store *s)
 {
-    uint64_t goal = s->live_pages - s->map_bytes / STORE_PAGE / 100;
-    if (goal > s->live_pages) goal = 0;
-    int rc = 0;
-    for (int most = SQUEEZE_DELETES; most > 0 && s->live_pages > goal && rc != MDB_NOTFOUND;) {
+    uint64_t pages = s->map_bytes / STORE_PAGE / 100, goal = s->live_pages > pages ? s->live_pages - pages : 0;
+    int most = SQUEEZE_DELETES, pauses = 0, rc = 0;
+    while (s->live_pages > goal) {
         rc = evict_turn(s, goal, most);
-        if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL)
-            most /= 4;
-        else if (rc != 0 && rc != MDB_NOTFOUND)
-            return rc;
+        if (rc == MDB_NOTFOUND) return 0; /* nothing may leave: the turn will show whether it fits */
+        if (rc != 0 && !is_full(rc)) return rc;
+        if (rc == 0) continue;
+        most /= 2;
+        if (most > 0) continue;
+        if (++pauses > SQUEEZE_PAUSES_MAX) return ENOSPC;
+        most = SQUEEZE_DELETES;
+        wait_for_readers();
     }
-    return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL ? MDB_CORRUPTED : 0; /* nothing can leave: begin anew */
+    return 0;
 }
 
 static void settle(struct op_list *done)
@@ -394,7 +433,7 @@ static void undo_progress(struct op_list *list)
 static void turn_failed(struct store *s, struct op_list *list, int rc)
 {
     undo_progress(list);
-    if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL) {
+    if (is_full(rc)) {
         if (++s->attempts > ATTEMPTS_MAX) {
             s->attempts = 0;
             give_up_first(s, list);
@@ -406,24 +445,24 @@ static void turn_failed(struct store *s, struct op_list *list, int rc)
     rest(s, rc);
 }
 
-/* Do operations from the front of s->taken until the turn is full, and commit. */
+static int apply_taken(struct turn *t, void *arg)
+{
+    (void)arg;
+    int rc = 0;
+    for (struct store_op *op = t->s->taken.first; rc == 0 && op != NULL && !store_turn_full(t); op = op->next) {
+        rc = store_apply(t, op);
+        if (!op->finished) break;
+        if (t->s->attempts > 0) break; /* after a full map, one by one */
+    }
+    return rc;
+}
+
+/* Do operations from the front of s->taken until the turn is full. */
 static void batch_turn(struct store *s)
 {
-    struct turn t;
     struct op_list done;
     store_list_init(&done);
-    int rc = store_turn_begin(s, &t);
-    struct store_op *op = s->taken.first;
-    while (rc == 0 && op != NULL && !store_turn_full(&t)) {
-        rc = store_apply(&t, op);
-        if (rc != 0 || !op->finished) break;
-        op = op->next;
-        if (s->attempts > 0) break; /* after a full map, one by one */
-    }
-    if (rc == 0)
-        rc = store_turn_commit(&t);
-    else
-        store_turn_abort(&t);
+    int rc = store_turn_run(s, apply_taken, NULL);
     if (rc != 0) {
         turn_failed(s, &s->taken, rc);
         return;
@@ -434,41 +473,43 @@ static void batch_turn(struct store *s)
     settle(&done);
 }
 
+static int apply_all(struct turn *t, void *arg)
+{
+    const struct op_list *list = arg;
+    int rc = 0;
+    for (struct store_op *op = list->first; rc == 0 && op != NULL; op = op->next) rc = store_apply(t, op);
+    return rc;
+}
+
 /* Purges: one transaction for all that wait, so that ten thousand a second cost a few hundred commits. */
 static void urgent_turn(struct store *s, struct op_list *urgent)
 {
-    struct turn t;
-    int rc = store_turn_begin(s, &t);
-    for (struct store_op *op = urgent->first; rc == 0 && op != NULL; op = op->next) rc = store_apply(&t, op);
-    if (rc == 0)
-        rc = store_turn_commit(&t);
-    else
-        store_turn_abort(&t);
+    int rc;
+    for (int attempts = 0;; attempts++) {
+        rc = store_turn_run(s, apply_all, urgent);
+        if (!is_full(rc) || attempts == ATTEMPTS_MAX || squeeze(s) != 0) break;
+        undo_progress(urgent);
+    }
     if (rc == 0) {
         settle(urgent);
         return;
     }
     undo_progress(urgent);
-    if ((rc == MDB_MAP_FULL || rc == MDB_TXN_FULL) && ++s->attempts <= ATTEMPTS_MAX && squeeze(s) == 0) {
-        urgent_turn(s, urgent);
-        return;
-    }
-    s->attempts = 0;
-    if (rc != MDB_MAP_FULL && rc != MDB_TXN_FULL) rest(s, rc);
+    if (!is_full(rc)) rest(s, rc);
     refuse_list(s, urgent, store_errno(rc));
+}
+
+static int background_slice(struct turn *t, void *arg)
+{
+    struct store_op *op = arg;
+    int rc = t->s->garbage ? store_collect_garbage(t) : 0;
+    return rc == 0 && op != NULL ? store_reclaim_some(t, op) : rc;
 }
 
 static void background_turn(struct store *s)
 {
-    struct turn t;
     struct store_op *op = s->background.first;
-    int rc = store_turn_begin(s, &t);
-    if (rc == 0 && s->garbage) rc = store_collect_garbage(&t);
-    if (rc == 0 && op != NULL) rc = store_reclaim_some(&t, op);
-    if (rc == 0)
-        rc = store_turn_commit(&t);
-    else
-        store_turn_abort(&t);
+    int rc = store_turn_run(s, background_slice, op);
     if (rc != 0) {
         turn_failed(s, &s->background, rc);
         return;
@@ -490,7 +531,7 @@ static bool make_room(struct store *s)
     int rc = evict_turn(s, limit > spare ? limit - spare : 0, EVICT_PER_TURN);
     if (rc == 0) return true;
     if (rc == MDB_NOTFOUND) return false; /* nothing may leave: the turn will show whether it fits */
-    if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL) rc = squeeze(s);
+    if (is_full(rc)) rc = squeeze(s);
     if (rc != 0) rest(s, rc);
     return rc == 0;
 }
@@ -510,7 +551,7 @@ static void wait_until(struct store *s, int64_t ms)
 static void wait_for_work(struct store *s)
 {
     struct store_queue *q = &s->queue;
-    while (!q->stop && q->urgent.first == NULL && s->taken.first == NULL) {
+    while (!q->stop && !q->damage && q->urgent.first == NULL && s->taken.first == NULL) {
         int64_t now = store_clock_ms(), due = q->since_ms + STORE_BATCH_WAIT_MS;
         if (q->waiting.first != NULL) {
             if (batch_is_ready(s) || now >= due) break;
@@ -547,11 +588,16 @@ static bool writer_step(struct store *s)
     store_list_move(&urgent, &q->urgent);
     take_batch(s);
     bool stop = q->stop && urgent.first == NULL && s->taken.first == NULL && q->waiting.first == NULL;
+    bool damage = q->damage;
+    q->damage = false;
     pthread_mutex_unlock(&q->lock);
     if (stop) return false;
     if (urgent.first != NULL) {
-        s->attempts = 0;
         urgent_turn(s, &urgent);
+        return true;
+    }
+    if (damage) {
+        rest(s, MDB_CORRUPTED);
         return true;
     }
     if (make_room(s) || atomic_load(&s->failing)) return true;
@@ -565,16 +611,16 @@ static bool resting_step(struct store *s)
 {
     struct store_queue *q = &s->queue;
     pthread_mutex_lock(&q->lock);
-    int64_t until = store_clock_ms() + STORE_REST_MS;
-    while (!q->stop && q->urgent.first == NULL && store_clock_ms() < until) {
+    while (!q->stop && q->urgent.first == NULL && store_clock_ms() < s->rest_until_ms) {
         q->writer = WRITER_COLLECTS;
-        wait_until(s, until);
+        wait_until(s, s->rest_until_ms);
         q->writer = WRITER_BUSY;
     }
     bool stop = q->stop;
+    q->damage = false; /* known */
     pthread_mutex_unlock(&q->lock);
     refuse_waiting(s, -EROFS);
-    if (!stop && store_clock_ms() >= until) try_again(s);
+    if (!stop && store_clock_ms() >= s->rest_until_ms) try_again(s);
     return !stop;
 }
 

@@ -266,6 +266,34 @@ START_TEST(a_record_comes_back_is_replaced_and_removed)
 }
 END_TEST
 
+START_TEST(records_of_any_length_replace_one_another)
+{
+    struct place p = place_new(SMALL);
+    static char record[200 * 1000];
+    static const size_t lengths[] = { 10, 9000, 3000, 100 * 1000, 50, 2100, 1900, 13000, 0, 1 };
+    struct store_put put = { .id = id_of(1), .record = record };
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    fill(record, sizeof(record), 1);
+    for (int i = 0; i < 300; i++) {
+        put.id = id_of((uint64_t)i % 3);
+        put.record_len = lengths[i % 10];
+        ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0); /* several in one transaction */
+    }
+    place_close(&p);
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    ck_assert_str_eq(p.why, "");
+    for (int i = 297; i < 300; i++) {
+        struct store_found found;
+        struct store_id id = id_of((uint64_t)i % 3);
+        ck_assert_int_eq(store_get(p.store, &id, 0, &found), 0);
+        ck_assert_uint_eq(found.record_len, lengths[i % 10]);
+        ck_assert_mem_eq(found.memory, record, found.record_len);
+        free(found.memory);
+    }
+    place_end(&p);
+}
+END_TEST
+
 START_TEST(what_was_put_is_told_with_the_record)
 {
     struct place p = place_new(SMALL);
@@ -964,6 +992,48 @@ START_TEST(damage_is_met_with_a_cold_start_not_a_crash)
 }
 END_TEST
 
+static const off_t shortened[] = { 0, 8192, 300000, 600000 };
+
+/* The file is cut off under a running store: LMDB's memory is gone, as when a disk cannot be read. */
+static void lose_file_while_open(struct place *p, off_t left)
+{
+    alarm(60);
+    uint64_t random = 0x9E3779B97F4A7C15ull;
+    static char buffer[50 * 1000];
+    static atomic_int failures;
+    struct store_found found;
+    if (place_open(p) != STORE_OPENED || truncate(data_path(p), left) != 0) _exit(10);
+    for (uint64_t n = 1; n < 1000; n++) {
+        struct store_id id = id_of(n);
+        if (store_get(p->store, &id, 0, &found) == 0) free(found.memory);
+        (void)!put_random(p->store, &random, buffer, sizeof(buffer), &failures);
+    }
+    for (int i = 0; i < 5; i++) flush(p->store); /* waits until the store has recovered */
+    struct store_put put = { .id = id_of(1), .record = "plum", .record_len = 4, .fetch_seq = 4 };
+    if (put_and_wait(p->store, &put) != -ESTALE)
+        _exit(11); /* the log of purges up to 5 is lost: too old to be let in */
+    put.fetch_seq = 5;
+    if (put_and_wait(p->store, &put) != 0 || text_of(p->store, 1) == NULL) _exit(12);
+    place_close(p);
+    struct lines got = { 0 };
+    if (place_open(p) != STORE_OPENED || text_of(p->store, 1) == NULL) _exit(13);
+    if (store_load_purges(p->store, note_line, &got) != 5) _exit(14);
+    _exit(0);
+}
+
+START_TEST(a_file_lost_while_running_empties_the_store_only)
+{
+    struct place p = place_new(4 * MIB);
+    fill_store(&p, 1000);
+    pid_t child = fork();
+    int status;
+    if (child == 0) lose_file_while_open(&p, shortened[_i]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    place_end(&p);
+}
+END_TEST
+
 /* Change bytes in the data file where `what` lies; a checksum has to find it. */
 static bool corrupt(const struct place *p, const char *what, size_t len)
 {
@@ -1148,6 +1218,12 @@ START_TEST(many_read_while_one_writes)
 }
 END_TEST
 
+#ifdef __SANITIZE_THREAD__
+enum { CATCHES_FAULTS = 0 }; /* ThreadSanitizer does not let a handler jump out of its own functions */
+#else
+enum { CATCHES_FAULTS = 1 };
+#endif
+
 #define COUNT(table) (int)(sizeof(table) / sizeof((table)[0]))
 
 static Suite *store_suite(void)
@@ -1156,6 +1232,7 @@ static Suite *store_suite(void)
     TCase *c = tcase_create("store");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, a_record_comes_back_is_replaced_and_removed);
+    tcase_add_test(c, records_of_any_length_replace_one_another);
     tcase_add_test(c, what_was_put_is_told_with_the_record);
     tcase_add_test(c, records_survive_a_restart);
     tcase_add_loop_test(c, content_comes_back_whole_and_in_part, 0, COUNT(content_lengths));
@@ -1177,6 +1254,7 @@ static Suite *store_suite(void)
     tcase_add_test(c, the_size_may_change);
     tcase_add_loop_test(c, kill_minus_nine_loses_nothing_acknowledged, 0, 4);
     tcase_add_loop_test(c, damage_is_met_with_a_cold_start_not_a_crash, 0, 7);
+    if (CATCHES_FAULTS) tcase_add_loop_test(c, a_file_lost_while_running_empties_the_store_only, 0, COUNT(shortened));
     tcase_add_test(c, a_wrong_checksum_is_an_error_and_counted);
     tcase_add_test(c, a_damaged_purge_line_purges_everything);
     tcase_add_test(c, a_failing_disk_rests_and_recovers);
