@@ -474,6 +474,8 @@ bool body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int
     b->readers = r;
     b->had_reader = true;
     bool readable = can_be_read(b, first);
+    trim_window(b); /* one that begins ahead waits for what comes after a full window */
+    tell_room(b);
     pthread_mutex_unlock(&b->lock);
     return readable;
 }
@@ -483,6 +485,8 @@ void body_reader_move(struct body_reader *r, int64_t first, int64_t last)
     pthread_mutex_lock(&r->body->lock);
     r->offset = first;
     r->end = last < 0 ? -1 : last + 1;
+    trim_window(r->body);
+    tell_room(r->body);
     pthread_mutex_unlock(&r->body->lock);
 }
 

@@ -373,6 +373,32 @@ START_TEST(the_feeder_pauses_until_every_reader_has_passed)
 }
 END_TEST
 
+/* A range whose first byte has not come yet: the bytes before it are nobody's. */
+START_TEST(a_reader_ahead_of_a_full_window_makes_room)
+{
+    struct feed *f = feed_begin(-1, false);
+    struct reading r;
+    feed_until_full(f, 10 * WINDOW);
+    if (_i == 0) {
+        ck_assert(read_begin(&r, f, 2 * WINDOW, 2 * WINDOW + 9));
+    } else {
+        ck_assert(read_begin(&r, f, 0, 9));
+        ck_assert_int_eq(read_all(&r, 10), 0);
+        r.from = 2 * WINDOW, r.got = 0;
+        body_reader_move(&r.reader, 2 * WINDOW, 2 * WINDOW + 9);
+    }
+    while (!f->paused && f->fed < 3 * WINDOW) {
+        ck_assert_int_ge(read_all(&r, 10), -EAGAIN);
+        feed_until_full(f, 3 * WINDOW);
+        if (f->paused) (void)read_all(&r, 10);
+    }
+    ck_assert_int_eq(r.got, 10);
+    body_break(f->body);
+    body_reader_end(&r.reader);
+    feed_end(f);
+}
+END_TEST
+
 START_TEST(after_the_end_nobody_is_resumed)
 {
     struct feed *f = feed_begin(-1, true);
@@ -695,6 +721,7 @@ int main(void)
     tcase_add_test(t, one_that_reads_without_waiting_is_not_woken);
     tcase_add_test(t, the_feeder_pauses_until_the_store_has_written);
     tcase_add_test(t, the_feeder_pauses_until_every_reader_has_passed);
+    tcase_add_loop_test(t, a_reader_ahead_of_a_full_window_makes_room, 0, 2);
     tcase_add_loop_test(t, after_the_end_nobody_is_resumed, 0, 2);
     tcase_add_test(t, one_that_comes_too_late_is_told);
     tcase_add_test(t, stored_means_that_the_last_byte_is_committed);
