@@ -173,8 +173,9 @@ MUST_USE int store_reclaim(struct store *s, const uint64_t *tag, uint64_t below_
 struct store_stats {
     uint64_t entries, live_bytes, used_bytes, size_bytes, queue_bytes, queue_entries;
     uint64_t puts, gets, hits, removes, evictions, reclaimed, refused, bad_checksums, errors, commits;
-    double sync_age_s, commit_last_ms;
-    bool failing; /* disk full, read-only or broken: weir goes on from memory and the origin */
+    uint64_t evictions_young;          /* of evictions: those that were not used since they came; the others later */
+    double sync_age_s, commit_last_ms; /* sync_age_s: of the oldest commit that a power cut would lose; 0: none */
+    bool failing;                      /* disk full, read-only or broken: weir goes on from memory and the origin */
 };
 void store_stats(struct store *s, struct store_stats *out);
 

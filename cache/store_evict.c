@@ -143,7 +143,7 @@ static int evict_record(struct turn *t)
         if (rc != 0 && rc != MDB_NOTFOUND) return rc;
         if (rc == 0 && left) {
             s->looks = 0;
-            atomic_fetch_add(&s->evictions, 1);
+            atomic_fetch_add(young ? &s->evicted_young : &s->evicted_main, 1);
             return 0;
         }
         if (rc == 0) continue;

@@ -125,19 +125,21 @@ static uint64_t asides(const struct store *s, bool remove)
     return bytes;
 }
 
-/* The data file leaves: renamed if the directory keeps its size with it (a quarter at most), removed if not.
+/* The data file leaves: renamed if it is worth it and the directory keeps its size with it (a quarter at most), else
+ * removed.
  * @return what became of it */
 static const char *set_aside(struct store *s, const char *label, uint64_t used_bytes)
 {
-    asides(s, true);
     char name[64];
+    asides(s, true);
     snprintf(name, sizeof(name), "data.mdb.%s-aside", label);
     char *to = join(s->path, name);
     bool small = used_bytes > 0 && used_bytes <= s->size_bytes / 4;
     bool kept = to != NULL && small && truncate(s->data_path, (off_t)used_bytes) == 0 && rename(s->data_path, to) == 0;
     free(to);
     store_files_remove_data(s);
-    return kept ? "set aside" : "removed, as the store's size has no room for both";
+    if (kept) return "it was set aside";
+    return used_bytes == 0 ? "it was removed" : "it was removed, as the store's size has no room for both";
 }
 
 static void fix_map_bytes(struct store *s)
@@ -208,14 +210,12 @@ enum store_start store_files_prepare(struct store *s, char *why, size_t cap)
 bool store_files_preallocate(struct store *s)
 {
     struct stat st;
-    int fd = open(s->data_path, O_RDWR | O_CLOEXEC);
+    int fd = open(s->data_path, O_RDWR | O_CLOEXEC), rc = 0;
     if (fd < 0) return true; /* opening the environment will tell why */
-    bool has_room = true;
-    if (fstat(fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < s->map_bytes &&
-        fallocate(fd, 0, 0, (off_t)s->map_bytes) != 0 && errno == ENOSPC) {
-        (void)!ftruncate(fd, st.st_size); /* give back what was had; the file is valid either way */
-        has_room = false;
-    }
+    bool wanted = fstat(fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < s->map_bytes;
+    while (wanted && (rc = fallocate(fd, 0, 0, (off_t)s->map_bytes)) != 0 && errno == EINTR) continue;
+    bool has_room = rc == 0 || (errno != ENOSPC && errno != EDQUOT); /* a file system that cannot is no reason */
+    if (!has_room) (void)!ftruncate(fd, st.st_size); /* give back what was had; the file is valid either way */
     close(fd);
     return has_room;
 }

@@ -241,9 +241,9 @@ struct store {
     /* told to anybody */
     atomic_ulong hand_young, hand_main, main_ahead; /* as committed: where an order most likely is */
     atomic_bool failing;
-    atomic_ulong purge_seq, stat_entries, stat_live, stat_used, puts, removes, evictions, reclaimed, refused,
-        bad_checksums, errors, commits, commit_us;
-    atomic_long synced_at_ms, changed_at_ms; /* changed: first commit since the last sync; 0: none */
+    atomic_ulong purge_seq, stat_entries, stat_live, stat_used, puts, removes, evicted_young, evicted_main, reclaimed,
+        refused, bad_checksums, errors, commits, commit_us;
+    atomic_long changed_at_ms; /* the first commit since the last sync; 0: none */
 };
 
 /** Tell the operator. Writer and opening thread only. */

@@ -279,9 +279,7 @@ static void sync_once(struct store *s)
         (void)mdb_reader_check(s->env, &dead); /* frees what a killed reader of another process had pinned */
         if (changed != 0) rc = mdb_env_sync(s->env, 1);
     }
-    if (rc == 0) {
-        atomic_store(&s->synced_at_ms, (long)store_clock_ms());
-    } else {
+    if (rc != 0) {
         atomic_fetch_add(&s->errors, 1); /* the pages stay dirty; only a power cut before the next sync costs them */
         atomic_store(&s->changed_at_ms, changed);
     }
@@ -353,7 +351,6 @@ static struct store *store_new(const struct store_settings *settings)
     monotonic_cond_init(&s->queue.wake);
     monotonic_cond_init(&s->jobs.wake);
     atomic_init(&s->next_number, 1);
-    atomic_init(&s->synced_at_ms, (long)store_clock_ms());
     store_list_init(&s->queue.urgent);
     store_list_init(&s->queue.waiting);
     store_list_init(&s->taken);
@@ -459,7 +456,8 @@ void store_stats(struct store *s, struct store_stats *out)
                                  .size_bytes = s->size_bytes,
                                  .puts = atomic_load(&s->puts),
                                  .removes = atomic_load(&s->removes),
-                                 .evictions = atomic_load(&s->evictions),
+                                 .evictions = atomic_load(&s->evicted_young) + atomic_load(&s->evicted_main),
+                                 .evictions_young = atomic_load(&s->evicted_young),
                                  .reclaimed = atomic_load(&s->reclaimed),
                                  .refused = atomic_load(&s->refused),
                                  .bad_checksums = atomic_load(&s->bad_checksums),

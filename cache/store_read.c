@@ -468,7 +468,8 @@ uint64_t store_load_purges(struct store *s, bool (*each)(void *arg, const struct
     int rc = read_in_slot(s, load_lines, &l);
     if (!l.stopped && (l.damaged || rc != MDB_NOTFOUND)) {
         /* A purge that cannot be read might have been any: everything fetched before now is purged. */
-        struct store_purge_line all = { .kind = 'a', .seq = ++seq, .name = VIEW("") };
+        seq++;
+        struct store_purge_line all = { .kind = 'a', .seq = seq, .name = VIEW("") };
         (void)each(arg, &all);
     }
     return seq;

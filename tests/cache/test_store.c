@@ -663,6 +663,7 @@ START_TEST(the_size_is_never_exceeded)
     ck_assert_int_eq(atomic_load(&failures), 0);
     struct store_stats st = stats_of(p.store);
     ck_assert_uint_gt(st.evictions, 100);
+    ck_assert_uint_le(st.evictions_young, st.evictions);
     ck_assert_uint_le(st.live_bytes, p.size * 92 / 100);
     ck_assert_uint_ge(st.live_bytes, p.size * 70 / 100);
     ck_assert(!st.failing);
