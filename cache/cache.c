@@ -22,7 +22,8 @@ struct cache {
     struct flight_table *flights;
     struct refusals *refusals;
     int64_t whole_limit_bytes, content_limit_bytes;
-    pthread_mutex_t vary_lock;                 /* one writer at a time for the lists of variants */
+    pthread_mutex_t vary_lock; /* one writer at a time for the lists of variants */
+    _Atomic uint64_t store_arrivals;
     _Atomic int quick_lookups;                 /* in a row, up to WARM_LOOKUPS */
     _Atomic uint64_t unshared[UNSHARED_SLOTS]; /* upper half: of the key's hash; lower half: until when (UTC seconds) */
 };
@@ -251,6 +252,11 @@ enum cache_answer cache_find_stored(struct cache *c, struct cache_query *q)
     return answer;
 }
 
+uint64_t cache_store_arrivals(const struct cache *c)
+{
+    return atomic_load_explicit(&c->store_arrivals, memory_order_acquire);
+}
+
 bool cache_store_is_cold(const struct cache *c)
 {
     return c->store != NULL && atomic_load_explicit(&c->quick_lookups, memory_order_relaxed) < WARM_LOOKUPS;
@@ -263,6 +269,7 @@ struct admission {
     struct object *object;
     void (*done)(void *arg);
     void *arg;
+    bool store_only;
 };
 
 /* The store has not taken it. What was there before must not come back in its place; what is there meanwhile may stay. */
@@ -281,6 +288,7 @@ static void written(void *arg, int result)
     memory_written(c->memory, a->object);
     /* a look-up that began before may have brought its predecessor to memory */
     if (!belongs_in_memory(a->object)) memory_remove(c->memory, &a->object->id, NULL);
+    if (a->store_only) atomic_fetch_add_explicit(&a->cache->store_arrivals, 1, memory_order_release);
     if (a->done != NULL) a->done(a->arg);
     object_unref(&a->object);
     free(a);
@@ -325,12 +333,12 @@ static struct store_put put_of(const struct object *o)
     return put;
 }
 
-static bool write_later(struct cache *c, struct object *o, void (*done)(void *), void *arg)
+static bool write_later(struct cache *c, struct object *o, bool in_memory, void (*done)(void *), void *arg)
 {
     if (c->store == NULL) return false;
     struct admission *a = malloc(sizeof *a);
     if (a == NULL) return false;
-    *a = (struct admission){ c, object_ref(o), done, arg };
+    *a = (struct admission){ c, object_ref(o), done, arg, !in_memory };
     struct store_put put = put_of(o);
     if (store_put(c->store, &put, written, a) == 0) return true;
     object_unref(&a->object);
@@ -353,7 +361,7 @@ void cache_admit(struct cache *c, struct object *o, void (*done)(void *arg), voi
     atomic_store_explicit(&o->unwritten, c->store != NULL, memory_order_relaxed);
     bool in_memory = belongs_in_memory(o) && memory_put(c->memory, o, MEMORY_REPLACE);
     if (!belongs_in_memory(o)) memory_remove(c->memory, &o->id, NULL);
-    bool queued = write_later(c, o, in_memory ? NULL : done, arg);
+    bool queued = write_later(c, o, in_memory, in_memory ? NULL : done, arg);
     if (!queued) not_queued(c, o);
     if (done != NULL && (in_memory || !queued)) done(arg);
 }

@@ -58,6 +58,9 @@ void cache_query_end(struct cache_query *q);
 /** Whether cache_find_stored is likely to wait for the disk: then call it on a reader thread (store_submit). */
 bool cache_store_is_cold(const struct cache *c);
 
+/** Grows whenever a response can be found in the store that is not in memory: who looked before that may look again. */
+uint64_t cache_store_arrivals(const struct cache *c);
+
 /* ---- keeping */
 
 /** Keep a complete response. `done` (may be NULL) is called once it can be found, or has been given up; at once or later,

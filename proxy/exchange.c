@@ -88,6 +88,14 @@ static void leave_flight(struct exchange *x)
 static void exchange_step(struct exchange *x);
 static void end_lookup(struct exchange *x);
 
+/* @return false while the look-up is still running: a flight that was left may have posted before it was left */
+static bool end_job(struct exchange *x)
+{
+    if (!atomic_load_explicit(&x->job_done, memory_order_acquire)) return false;
+    x->jobs--;
+    return true;
+}
+
 static void task_run(struct loop_task *t)
 {
     struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, task));
@@ -96,7 +104,7 @@ static void task_run(struct loop_task *t)
         return;
     }
     if (x->state == EXCHANGE_STORE) {
-        x->jobs--;
+        if (!end_job(x)) return;
         end_lookup(x);
     } else if (x->state == EXCHANGE_PURGE) {
         x->jobs--;
@@ -265,7 +273,8 @@ static bool landed_meanwhile(struct exchange *x)
         .request = x->request, .policy = x->q.policy, .key = x->q.key, .text = x->worker->variant_text
     };
     enum cache_answer answer = cache_find_in_memory(cache_of(x), &again);
-    bool news = (answer == CACHE_FOUND && again.object != x->q.object) ||
+    bool news = x->arrivals != cache_store_arrivals(cache_of(x)) ||
+                (answer == CACHE_FOUND && again.object != x->q.object) ||
                 (answer == CACHE_OTHER_VARIANT && x->q.vary == NULL && again.vary != NULL);
     cache_query_end(&again);
     return news;
@@ -295,6 +304,7 @@ static void fly_together(struct exchange *x)
         /* Whoever joined in this instant looks again too. */
         bool waited_for = purge_fetch_end(purges_of(x), x->flight->fetch_seq);
         (void)waited_for;
+        x->flight->again = true;
         flight_part(cache_flights(cache_of(x)), x->flight);
         flight_leave(cache_flights(cache_of(x)), &x->flight, &x->waiter);
         look_again(x);
@@ -442,6 +452,7 @@ static void store_job_run(struct store_job *job)
 {
     struct exchange *x = (struct exchange *)(void *)((char *)job - offsetof(struct exchange, job));
     find_stored(x);
+    atomic_store_explicit(&x->job_done, true, memory_order_release);
     loop_post(x->worker->loop, &x->task);
 }
 
@@ -449,10 +460,12 @@ static void look_up(struct exchange *x)
 {
     x->state = EXCHANGE_DECIDE;
     x->from_store = false;
+    x->arrivals = cache_store_arrivals(cache_of(x));
     x->found = cache_find_in_memory(cache_of(x), &x->q);
     if (x->found == CACHE_FOUND || cache_store(cache_of(x)) == NULL) return;
     if (cache_store_is_cold(cache_of(x)) && own_texts(x)) {
         x->job.run = store_job_run;
+        atomic_store_explicit(&x->job_done, false, memory_order_relaxed);
         x->jobs++;
         if (store_submit(cache_store(cache_of(x)), &x->job)) {
             wait_in(x, EXCHANGE_STORE);
@@ -616,8 +629,8 @@ static void after_flight(struct exchange *x)
         } else if (x->flight->object != NULL) {
             after_shared_response(x);
         } else {
+            if (!x->flight->again) x->alone = true; /* in parallel with the others, not one by one */
             leave_flight(x);
-            x->alone = true; /* in parallel with the others, not one by one */
             look_again(x);
         }
         break;
@@ -632,7 +645,7 @@ static void exchange_step(struct exchange *x)
         switch (x->state) {
         case EXCHANGE_LOOKUP: look_up(x); break;
         case EXCHANGE_STORE:
-            x->jobs--;
+            if (!end_job(x)) return;
             end_lookup(x);
             x->state = EXCHANGE_DECIDE;
             break;

@@ -48,7 +48,9 @@ struct exchange {
     enum cache_answer found;
     char *texts;         /* own copy of key and variant once the worker's scratch is needed by others */
     uint64_t lookup_seq; /* purges wait for a look-up in the store to end */
+    uint64_t arrivals;   /* cache_store_arrivals before the look-up */
     struct store_job job;
+    atomic_bool job_done; /* a wake that comes before it is somebody else's */
     struct reuse_decision decision;
     bool purged_soft;
     /* the fetch */
