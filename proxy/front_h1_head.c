@@ -9,8 +9,10 @@
  * §5.2, §11.2). None of that shows in the parsed fields, but it does in the buffer: method, target, version, names
  * and values all point into one run of bytes in which MHD only wrote NULs over separators. So the walk below demands
  * that every piece begins exactly where the one before it ended, with a CRLF (now two NULs) between lines. Another
- * layout fails this check, so that a library changed underneath refuses requests rather than misreads them. MHD 1.0
- * checks all of this itself. */
+ * layout fails this check, so that a library changed underneath refuses requests rather than misreads them. What it
+ * cannot see is a NUL, or a colon that begins a line, beside a bare LF, which look like a CRLF afterwards, and lines that
+ * begin with NUL before the request, which MHD skips; no sender of HTTP writes these, and no gateway passes them on.
+ * MHD 1.0 checks all of this itself. */
 #define RAW_HEAD_IS_CHECKED (MHD_VERSION < 0x01000000)
 
 /* What the walk over the field lines finds. */
