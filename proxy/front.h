@@ -102,9 +102,6 @@ struct front_settings {
     unsigned connections_max; /* per front: 20 000; more wait in the backlog */
 };
 
-struct listener {
-    int fd; /* listening, non-blocking */
-};
 /** Whether address_port can be listened on, and nobody (another weir included) does. Sockets of listener_open share a port
  *  among themselves, so ask this first. @return 0; -EINVAL: no address; else negative errno; with `why` */
 MUST_USE int listener_check(const char *address_port, char *why, size_t cap);
