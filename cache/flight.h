@@ -37,7 +37,6 @@ struct flight {
     bool freshened;                /* RESPONSE: a 304 freshened what was stored */
     bool stored;                   /* RESPONSE: it goes into the cache */
     bool again;                    /* ALONE: it never took off, since news had come into the cache: look again */
-    void *leader;                  /* the leading fetch, for the exchange that began it */
     /* private */
     atomic_uint refs;
     atomic_uint waiters_count;

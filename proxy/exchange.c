@@ -65,6 +65,7 @@ static void release(struct exchange *x)
 {
     cache_query_end(&x->q);
     free(x->texts);
+    free(x->job_fields);
     site_unref(&x->site);
     exchange_free(x);
 }
@@ -88,29 +89,29 @@ static void leave_flight(struct exchange *x)
 static void exchange_step(struct exchange *x);
 static void end_lookup(struct exchange *x);
 
-/* @return false while the look-up is still running: a flight that was left may have posted before it was left */
-static bool end_job(struct exchange *x)
-{
-    if (!atomic_load_explicit(&x->job_done, memory_order_acquire)) return false;
-    x->jobs--;
-    return true;
-}
-
 static void task_run(struct loop_task *t)
 {
     struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, task));
-    if (!x->ended) {
+    if (x->ended)
+        release_when_quiet(x);
+    else
         exchange_step(x);
-        return;
-    }
-    if (x->state == EXCHANGE_STORE) {
-        if (!end_job(x)) return;
-        end_lookup(x);
-    } else if (x->state == EXCHANGE_PURGE) {
-        x->jobs--;
-    }
-    x->state = EXCHANGE_ANSWERED;
-    release_when_quiet(x);
+}
+
+/* A job on another thread is over. It has a task of its own: late news of a flight must not be taken for it. */
+static void job_task_run(struct loop_task *t)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, job_task));
+    enum exchange_state was = x->state;
+    x->jobs--;
+    x->state = EXCHANGE_DECIDE;
+    if (was == EXCHANGE_STORE) end_lookup(x);
+    if (x->ended)
+        release_when_quiet(x);
+    else if (was == EXCHANGE_PURGE)
+        purge_request_done(x);
+    else
+        exchange_step(x);
 }
 
 static void flight_woke(struct flight_waiter *w)
@@ -289,6 +290,19 @@ static void look_again(struct exchange *x)
     x->state = EXCHANGE_LOOKUP;
 }
 
+void exchange_start_over(struct exchange *x)
+{
+    leave_flight(x);
+    if (x->lookups >= EXCHANGE_LOOKUPS_MAX) {
+        answer_problem(x, 502, "origin-truncated");
+        return;
+    }
+    x->outcome = (struct outcome){ .hit = false };
+    x->alone = true;
+    look_again(x);
+    loop_post(x->worker->loop, &x->task);
+}
+
 static void fly_together(struct exchange *x)
 {
     if (!own_texts(x)) {
@@ -317,10 +331,15 @@ static void fly_together(struct exchange *x)
     if (news) loop_post(x->worker->loop, &x->task);
 }
 
+static void nobody_woke(struct flight_waiter *w)
+{
+    (void)w; /* it only joined, on the stack, to see whether it leads */
+}
+
 /* Answer now, refresh behind: a fetch that nobody waits for (RFC 5861 §3). One at a time: it is a flight like others. */
 static void refresh_behind(struct exchange *x, struct object *stored)
 {
-    struct flight_waiter nobody = { .wake = flight_woke };
+    struct flight_waiter nobody = { .wake = nobody_woke };
     bool leading = false;
     uint64_t seq = purge_fetch_begin(purges_of(x));
     struct flight *f = flight_join(cache_flights(cache_of(x)), &x->q.id, x->q.key.text, x->q.variant.text, seq,
@@ -448,12 +467,35 @@ static void end_lookup(struct exchange *x)
     x->found = CACHE_NOTHING;
 }
 
+/* The job selects a variant by the request's fields, and may outlive the client and its request. */
+static bool own_request(struct exchange *x)
+{
+    struct field_section fields = x->request->fields;
+    size_t bytes = fields.count * sizeof *fields.lines;
+    if (x->job_fields != NULL) return true;
+    for (size_t i = 0; i < fields.count; i++) bytes += fields.lines[i].name.len + fields.lines[i].value.len;
+    x->job_fields = malloc(bytes + 1);
+    if (x->job_fields == NULL) return false;
+    char *at = (char *)(x->job_fields + fields.count);
+    for (size_t i = 0; i < fields.count; i++) {
+        const struct field *f = &fields.lines[i];
+        x->job_fields[i] = *f;
+        x->job_fields[i].name.at = at;
+        x->job_fields[i].value.at = at + f->name.len;
+        if (f->name.len > 0) memcpy(at, f->name.at, f->name.len);
+        if (f->value.len > 0) memcpy(at + f->name.len, f->value.at, f->value.len);
+        at += f->name.len + f->value.len;
+    }
+    x->job_request = (struct request_head){ .method = x->request->method, .fields = { x->job_fields, fields.count } };
+    x->q.request = &x->job_request;
+    return true;
+}
+
 static void store_job_run(struct store_job *job)
 {
     struct exchange *x = (struct exchange *)(void *)((char *)job - offsetof(struct exchange, job));
     find_stored(x);
-    atomic_store_explicit(&x->job_done, true, memory_order_release);
-    loop_post(x->worker->loop, &x->task);
+    loop_post(x->worker->loop, &x->job_task);
 }
 
 static void look_up(struct exchange *x)
@@ -463,9 +505,8 @@ static void look_up(struct exchange *x)
     x->arrivals = cache_store_arrivals(cache_of(x));
     x->found = cache_find_in_memory(cache_of(x), &x->q);
     if (x->found == CACHE_FOUND || cache_store(cache_of(x)) == NULL) return;
-    if (cache_store_is_cold(cache_of(x)) && own_texts(x)) {
+    if (cache_store_is_cold(cache_of(x)) && own_texts(x) && own_request(x)) {
         x->job.run = store_job_run;
-        atomic_store_explicit(&x->job_done, false, memory_order_relaxed);
         x->jobs++;
         if (store_submit(cache_store(cache_of(x)), &x->job)) {
             wait_in(x, EXCHANGE_STORE);
@@ -644,15 +685,11 @@ static void exchange_step(struct exchange *x)
     for (;;) {
         switch (x->state) {
         case EXCHANGE_LOOKUP: look_up(x); break;
-        case EXCHANGE_STORE:
-            if (!end_job(x)) return;
-            end_lookup(x);
-            x->state = EXCHANGE_DECIDE;
-            break;
         case EXCHANGE_DECIDE: decide(x); break;
         case EXCHANGE_FLIGHT: after_flight(x); break;
-        case EXCHANGE_PURGE: purge_request_done(x); break;
-        case EXCHANGE_CONTENT: return;
+        case EXCHANGE_STORE:
+        case EXCHANGE_PURGE:
+        case EXCHANGE_CONTENT: return;                         /* not what these wait for */
         case EXCHANGE_ANSWERED: front_wake(x->stream); return; /* the content's reader can go on */
         }
         if (x->state != EXCHANGE_LOOKUP && x->state != EXCHANGE_DECIDE) return;
@@ -786,6 +823,7 @@ static void *exchange_begin(void *owner, struct front_stream *s, const struct fr
     x->has_content = r->has_content;
     x->conditional = has_conditions(r->head->fields);
     x->task.run = task_run;
+    x->job_task.run = job_task_run;
     x->waiter.wake = flight_woke;
     stats_add(&k->counters.requests, 1);
     if (x->request->method == METHOD_PURGE)

@@ -29,10 +29,11 @@ static void reader_woke(struct body_reader *r)
     loop_post(x->worker->loop, &x->task);
 }
 
-static void begin_reading(struct exchange *x, struct body *body, int64_t first, int64_t last)
+/* @return false: bytes at the beginning are gone already, since nothing of it is stored any more */
+static bool begin_reading(struct exchange *x, struct body *body, int64_t first, int64_t last)
 {
-    body_reader_begin(&x->reader, body, first, last, reader_woke);
-    x->reading = true;
+    x->reading = body_reader_begin(&x->reader, body, first, last, reader_woke);
+    return x->reading;
 }
 
 static void end_reading(struct exchange *x)
@@ -75,11 +76,13 @@ static ssize_t read_part_content(struct exchange *x, struct answer_part *p, uint
         memcpy(to, x->object->content + at, n);
         return (ssize_t)n;
     }
-    if (!x->reading)
-        begin_reading(x, x->object != NULL ? x->object->body : fetch_response(x->fetch)->body, p->first, p->last);
-    ssize_t n = body_read(&x->reader, to, cap);
-    if (n == 0) end_reading(x);
-    return n;
+    struct body *body = x->object != NULL ? x->object->body : fetch_response(x->fetch)->body;
+    if (!x->reading) {
+        if (!begin_reading(x, body, p->first, p->last)) return -EIO;
+    } else if (x->part_sent == p->text_len) {
+        body_reader_move(&x->reader, p->first, p->last); /* the same reader: the window waits for it */
+    }
+    return body_read(&x->reader, to, cap);
 }
 
 static ssize_t read_parts(void *arg, uint8_t *to, size_t cap)
@@ -100,7 +103,6 @@ static ssize_t read_parts(void *arg, uint8_t *to, size_t cap)
         if (n < 0) return n;
         x->part_sent += (size_t)n;
         if (x->part_sent == p->text_len + content) {
-            end_reading(x);
             x->part_at++;
             x->part_sent = 0;
         }
@@ -159,7 +161,7 @@ static void send_reply(struct exchange *x, struct front_reply *reply, struct rep
     answer_problem(x, 502, rc == -E2BIG ? "head-too-large" : "bad-field");
 }
 
-static void whole_content(struct exchange *x, const struct source *s, struct front_reply *reply)
+static bool whole_content(struct exchange *x, const struct source *s, struct front_reply *reply)
 {
     reply->content_length = s->content_length;
     if (s->content != NULL) {
@@ -172,16 +174,17 @@ static void whole_content(struct exchange *x, const struct source *s, struct fro
             reply->arg = body_ref(s->body);
         }
     } else {
-        begin_reading(x, s->body, 0, -1);
+        if (!begin_reading(x, s->body, 0, -1)) return false;
         reply->read = read_body;
         reply->arg = x;
     }
+    return true;
 }
 
-static void part_content(struct exchange *x, const struct source *s, const struct byte_range *r,
+static bool part_content(struct exchange *x, const struct source *s, const struct byte_range *r,
                          struct front_reply *reply, struct reply_head *head)
 {
-    whole_content(x, s, reply);
+    if (!whole_content(x, s, reply)) return false;
     snprintf(head->range, sizeof head->range, "bytes %lld-%lld/%lld", (long long)r->first, (long long)r->last,
              (long long)s->length);
     reply_add(head, "Content-Range", head->range);
@@ -189,9 +192,9 @@ static void part_content(struct exchange *x, const struct source *s, const struc
     if (s->content != NULL) {
         reply->content = s->content + (r->first - s->base);
     } else {
-        x->reader.offset = r->first - s->base;
-        x->reader.end = r->last - s->base + 1;
+        body_reader_move(&x->reader, r->first - s->base, r->last - s->base);
     }
+    return true;
 }
 
 static void drop_content_type(struct reply_head *head, const char **type)
@@ -288,16 +291,22 @@ static void answer(struct exchange *x, const struct source *s, bool conditional)
     case PRECONDITION_PARTS: break;
     }
     reply_fields(x, s, &head, false);
+    bool readable = true;
     if (d.verdict == PRECONDITION_WHOLE) {
-        whole_content(x, s, &reply);
+        readable = whole_content(x, s, &reply);
     } else {
         reply.status = 206;
         if (d.ranges.count == 1) {
-            part_content(x, s, &d.ranges.parts[0], &reply, &head);
+            readable = part_content(x, s, &d.ranges.parts[0], &reply, &head);
         } else if (!parts_content(x, s, &d.ranges, &reply, &head)) {
             answer_problem(x, 503, "out-of-memory");
             return;
         }
+    }
+    if (!readable) {
+        object_unref(&x->object);
+        exchange_start_over(x);
+        return;
     }
     add_ours(x, s, &head);
     send_reply(x, &reply, &head);

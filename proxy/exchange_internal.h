@@ -50,7 +50,6 @@ struct exchange {
     uint64_t lookup_seq; /* purges wait for a look-up in the store to end */
     uint64_t arrivals;   /* cache_store_arrivals before the look-up */
     struct store_job job;
-    atomic_bool job_done; /* a wake that comes before it is somebody else's */
     struct reuse_decision decision;
     bool purged_soft;
     /* the fetch */
@@ -73,12 +72,17 @@ struct exchange {
     struct purge_result purge;
     bool purge_soft;
     /* threads */
-    struct loop_task task;
-    unsigned jobs; /* on other threads, which will post */
+    struct loop_task task;           /* news: of the flight, of the content; may come once more than expected */
+    struct loop_task job_task;       /* the one job on another thread is over */
+    unsigned jobs;                   /* on other threads, which will post job_task */
+    struct request_head job_request; /* what the job reads: the client's own is gone once it has left */
+    struct field *job_fields;        /* malloc'd, texts behind them */
     struct exchange *next_free;
 };
 
 int64_t exchange_now_s(const struct exchange *x);
+/** What was to be answered with cannot be read any more: look again, by itself; 502 when that has been tried enough. */
+void exchange_start_over(struct exchange *x);
 
 /* ---- exchange_answer.c: each leaves the exchange EXCHANGE_ANSWERED */
 

@@ -35,7 +35,7 @@ static void purge_was_done(void *arg, const struct purge_result *result)
 {
     struct exchange *x = arg;
     x->purge = *result;
-    loop_post(x->worker->loop, &x->task);
+    loop_post(x->worker->loop, &x->job_task);
 }
 
 static bool key_of_target(struct exchange *x)
@@ -79,7 +79,6 @@ void purge_request_begin(struct exchange *x)
 
 void purge_request_done(struct exchange *x)
 {
-    x->jobs--;
     if (x->purge.error != 0) {
         answer_problem(x, 503, "purge-not-durable");
         return;

@@ -27,7 +27,6 @@ static void free_when_quiet(struct fetch *f)
     if (atomic_load(&f->resume_task.posted) || atomic_load(&f->purge_task.posted))
         return; /* that task comes back here */
     f->worker->fetches--;
-    f->flight->leader = NULL;
     flight_unref(&f->flight);
     object_unref(&f->stored);
     object_unref(&f->vary);
@@ -155,7 +154,6 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     f->route = s->route;
     f->flight = flight_ref(s->flight);
     f->stored_seq = s->flight->fetch_seq;
-    f->flight->leader = f;
     f->may_store = s->may_store;
     f->shared = s->shared;
     f->drop_conditions = s->drop_conditions;
@@ -174,6 +172,7 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     if (f->in_background) stats_add(&f->worker->counters.refreshes, 1);
     if (forward(f)) return f;
     fetch_fail(f, 503, "origin-queue-full");
+    if (f->upload != NULL) upload_on_filled(f->upload, NULL, NULL);
     f->ended = true;
     fetch_unref(&f);
     return NULL;
@@ -242,6 +241,13 @@ static void on_head(void *arg, const struct response_head *head, int64_t content
     fetch_publish(f);
 }
 
+/* Somebody reads the response or is about to. Of a flight that has parted only the exchange that began it can. */
+static bool is_read(const struct fetch *f)
+{
+    bool parted = atomic_load_explicit(&f->flight->state, memory_order_relaxed) == FLIGHT_ALONE;
+    return f->listener != NULL || (!parted && flight_waiters(f->flight) > 0);
+}
+
 static void on_content(void *arg, const uint8_t *at, size_t len)
 {
     struct fetch *f = arg;
@@ -249,12 +255,16 @@ static void on_content(void *arg, const uint8_t *at, size_t len)
     if (f->response.body == NULL) return; /* content of a 304: none of it is used */
     switch (body_append(f->response.body, at, len)) {
     case BODY_GO_ON: break;
-    case BODY_PAUSE: origin_pause(f->transfer); break;
+    case BODY_PAUSE:
+        if (body_is_storing(f->response.body) || is_read(f)) /* somebody will make room */
+            origin_pause(f->transfer);
+        else
+            origin_cancel(f->transfer);
+        break;
     case BODY_NO_MEMORY: origin_cancel(f->transfer); break;
     }
     if (f->storing && body_filled(f->response.body) > fetch_content_limit(f)) fetch_stop_storing(f);
-    bool unread = f->has_response && !f->storing && f->listener == NULL && flight_waiters(f->flight) == 0;
-    if (unread) origin_cancel(f->transfer);
+    if (f->has_response && !f->storing && !is_read(f)) origin_cancel(f->transfer);
 }
 /* ---- the end */
 

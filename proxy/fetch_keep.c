@@ -185,7 +185,8 @@ void fetch_publish(struct fetch *f)
         return;
     }
     if (f->storing && names.len > 0) note_variant(f, names);
-    if (f->shared) cache_note_unshared(cache, &f->key, fetch_now_s(f) + f->route->policy.hit_for_miss_s);
+    if (f->shared && f->response.status < 500)
+        cache_note_unshared(cache, &f->key, fetch_now_s(f) + f->route->policy.hit_for_miss_s);
     flight_part(fetch_flights(f), f->flight);
 }
 /* What is left to do when a flight's response has been admitted, or never will be; perhaps in the store's thread. */
@@ -300,11 +301,7 @@ static struct object *complete_object(struct fetch *f, struct view whole)
     if (whole.at != NULL) return object_new(&in, &id, f->response.body, 0);
     uint64_t number = body_number(f->response.body);
     if (number == 0) return NULL; /* too large for memory, and there is no store */
-    struct body *stored = body_stored(cache_store(f->worker->weir->cache), number, in.content_length);
-    if (stored == NULL) return NULL;
-    struct object *o = object_new(&in, &id, stored, number);
-    body_unref(&stored);
-    return o;
+    return object_new(&in, &id, f->response.body, number);
 }
 
 static void keep(struct fetch *f)

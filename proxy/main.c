@@ -158,10 +158,11 @@ static void await_landings(struct weir *w)
 
 static void weir_free(struct weir *w)
 {
-    for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
     await_landings(w);
     if (w->purges != NULL) purge_stop(w->purges);
     if (w->store != NULL) store_close(w->store);
+    /* The loops go last: a thread of the store may still be waking one whose work is done. */
+    for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
     if (w->purges != NULL) purge_close(w->purges);
     if (w->cache != NULL) cache_free(w->cache);
     site_unref(&w->site);
