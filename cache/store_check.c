@@ -124,7 +124,8 @@ static bool time_left(struct walk *w)
 /* A node, taken apart. */
 struct node {
     struct view key;
-    uint16_t flags;
+    uint16_t offset, flags;
+    size_t size;      /* on the page */
     uint64_t child;   /* of a branch */
     size_t data_len;  /* of a leaf */
     const char *data; /* data_len bytes, or a page number of 8 for NODE_BIG */
@@ -138,7 +139,8 @@ static bool node_at(const char *page, unsigned i, bool branch, struct node *out)
     memcpy(part, page + offset, sizeof(part)); /* low, high, flags, key size */
     size_t room = (size_t)PAGE - offset - NODE_HEADER;
     if (part[3] > room) return false;
-    *out = (struct node){ .key = view_of(page + offset + NODE_HEADER, part[3]) };
+    *out = (struct node){ .key = view_of(page + offset + NODE_HEADER, part[3]), .offset = offset };
+    out->size = NODE_HEADER + (size_t)part[3];
     if (branch) {
         out->child = part[0] | (uint64_t)part[1] << 16 | (uint64_t)part[2] << 32;
         return true;
@@ -147,7 +149,28 @@ static bool node_at(const char *page, unsigned i, bool branch, struct node *out)
     out->data_len = part[0] | (size_t)part[1] << 16;
     out->data = out->key.at + part[3];
     room -= part[3];
-    return (out->flags & NODE_BIG) ? room >= 8 : out->data_len <= room;
+    size_t here = (out->flags & NODE_BIG) ? sizeof(uint64_t) : out->data_len;
+    out->size += here;
+    return here <= room;
+}
+
+/* The nodes fill the page from `upper` on, one beside the other: LMDB moves them about on that understanding. */
+static bool nodes_fill_page(const char *page, const struct page_header *h, unsigned keys)
+{
+    unsigned char taken[PAGE / 2 / 8] = { 0 }; /* a bit per two bytes: nodes begin at even offsets */
+    size_t sum = 0;
+    for (unsigned i = 0; i < keys; i++) {
+        struct node n;
+        if (!node_at(page, i, h->flags == PAGE_BRANCH, &n) || n.offset < h->upper || n.offset % 2 != 0) return false;
+        size_t end = n.offset + n.size + n.size % 2;
+        if (end > PAGE) return false;
+        for (size_t at = n.offset / 2; at < end / 2; at++) {
+            if (taken[at / 8] & 1u << at % 8) return false;
+            taken[at / 8] |= (unsigned char)(1u << at % 8);
+        }
+        sum += end - n.offset;
+    }
+    return sum == (size_t)PAGE - h->upper;
 }
 
 static int compare_keys(struct view a, struct view b, bool integers)
@@ -205,6 +228,13 @@ static bool check_overflow(struct walk *w, const struct branch_of *b, const stru
     return ok;
 }
 
+/* Keys of one size need no nodes; what they leave of the page is between lower and upper. */
+static bool keys_fill_page(const struct page_header *h, size_t keys, size_t page_len)
+{
+    size_t used = HEADER + keys * h->key_size;
+    return h->key_size > 0 && used <= page_len && (size_t)(h->upper - h->lower) == page_len - used;
+}
+
 /* Duplicates: a small page inside the node, or a tree of their own. */
 static bool check_duplicates(struct walk *w, const struct branch_of *b, const struct node *n)
 {
@@ -221,8 +251,7 @@ static bool check_duplicates(struct walk *w, const struct branch_of *b, const st
     size_t count = h.lower < HEADER ? 0 : (size_t)(h.lower - HEADER) / 2;
     if (h.flags != (PAGE_LEAF | PAGE_LEAF2 | PAGE_SUB | 0x10) && h.flags != (PAGE_LEAF | PAGE_LEAF2 | PAGE_SUB))
         return fail(w, "a page of duplicates has damaged flags");
-    if (count == 0 || h.key_size == 0 || HEADER + count * h.key_size > n->data_len || h.upper > n->data_len ||
-        h.lower > h.upper)
+    if (count == 0 || h.lower > h.upper || !keys_fill_page(&h, count, n->data_len))
         return fail(w, "a page of duplicates has a damaged header");
     b->counted->entries += count;
     return true;
@@ -254,7 +283,7 @@ static bool check_leaf_node(struct walk *w, const struct branch_of *b, const str
 static bool walk_leaf2(struct walk *w, const struct branch_of *b, const char *page, unsigned keys)
 {
     const struct page_header *h = (const struct page_header *)(const void *)page;
-    if (h->key_size == 0 || h->key_size != b->tree->pad || HEADER + (size_t)keys * h->key_size > PAGE)
+    if (h->key_size != b->tree->pad || !keys_fill_page(h, keys, PAGE))
         return fail(w, "a page of keys has a damaged header");
     struct view before = { NULL, 0 };
     for (unsigned i = 0; i < keys; i++) {
@@ -309,6 +338,7 @@ static bool walk_page(struct walk *w, const struct branch_of *b, uint64_t number
     if (h.lower < HEADER || h.lower > h.upper || h.upper > PAGE || h.lower % 2 != 0)
         return fail(w, "a page has a damaged header");
     unsigned keys = (unsigned)(h.lower - HEADER) / 2;
+    if (!(h.flags & PAGE_LEAF2) && !nodes_fill_page(page, &h, keys)) return fail(w, "a page's nodes are damaged");
     bool bottom = b->depth == b->tree->depth;
     if (h.flags == PAGE_BRANCH && !bottom) {
         b->counted->branch_pages++;
