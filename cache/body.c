@@ -115,7 +115,7 @@ void body_unref(struct body **b)
 static void wake_readers(struct body *b)
 {
     for (struct body_reader *r = b->readers; r != NULL; r = r->next) {
-        if (!r->waiting) continue;
+        if (!r->waiting || (r->for_end && b->state == BODY_FILLING)) continue;
         r->waiting = false;
         r->wake(r);
     }
@@ -490,6 +490,15 @@ void body_reader_move(struct body_reader *r, int64_t first, int64_t last)
     pthread_mutex_unlock(&r->body->lock);
 }
 
+bool body_reader_await_end(struct body_reader *r)
+{
+    pthread_mutex_lock(&r->body->lock);
+    r->waiting = r->for_end = r->body->state == BODY_FILLING;
+    bool waits = r->waiting;
+    pthread_mutex_unlock(&r->body->lock);
+    return waits;
+}
+
 void body_reader_end(struct body_reader *r)
 {
     struct body *b = r->body;
@@ -598,7 +607,7 @@ ssize_t body_read(struct body_reader *r, void *to, size_t cap)
     struct body *b = r->body;
     ssize_t n;
     pthread_mutex_lock(&b->lock);
-    r->waiting = false;
+    r->waiting = r->for_end = false;
     if (r->end >= 0 && r->offset >= r->end) {
         n = 0;
     } else if (r->offset < b->filled) {

@@ -78,7 +78,7 @@ struct body_reader {
     /* private */
     struct body_reader *next;
     struct body_spill *spill; /* what was read from the store for this reader */
-    bool waiting;
+    bool waiting, for_end;    /* for_end: only the end is news */
 };
 /** @param first,last  inclusive; last -1: to the end
  *  @return            false: first has passed through the window and is in no store; the reader has begun all the same, and
@@ -89,6 +89,9 @@ bool body_reader_begin(struct body_reader *r, struct body *b, int64_t first, int
 void body_reader_move(struct body_reader *r, int64_t first, int64_t last);
 /** @return bytes; 0: all of it has been read; -EAGAIN: wake will be called once; -EIO: broken, gone, or no memory */
 MUST_USE ssize_t body_read(struct body_reader *r, void *to, size_t cap);
+/** Ask to be woken once the body has ended, and not before, unless the reader reads first.
+ *  @return false: it has ended, and nobody will wake */
+MUST_USE bool body_reader_await_end(struct body_reader *r);
 /** No wake begins after this returns. */
 void body_reader_end(struct body_reader *r);
 

@@ -137,12 +137,39 @@ static bool own_texts(struct exchange *x)
     return true;
 }
 
+static void set_timer(struct exchange *x, void (*due)(struct loop_timer *t), int64_t from_now_ms)
+{
+    x->timer.due = due;
+    loop_timer_set(x->worker->loop, &x->timer, loop_now_ms(x->worker->loop) + from_now_ms);
+}
+
+static void watch_due(struct loop_timer *t)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, timer));
+    front_watch_client(x->stream);
+}
+
+/* Whether the client is still there is asked only when the wait is long: asking costs more than a short one. */
 static void wait_in(struct exchange *x, enum exchange_state state)
 {
     x->state = state;
-    if (x->watching) return;
-    x->watching = true;
-    front_watch_client(x->stream);
+    if (x->timer.due == NULL) set_timer(x, watch_due, EXCHANGE_WATCH_AFTER_MS);
+}
+
+static void rest_due(struct loop_timer *t)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, timer));
+    x->hurried = true;
+    front_watch_client(x->stream); /* should it have to wait again */
+    exchange_step(x);
+}
+
+/* The head is here and the rest may follow at once. @return true: it is waited for */
+static bool awaits_rest(struct exchange *x, struct body *body, int64_t length)
+{
+    if (x->hurried || x->request->method == METHOD_HEAD || !answer_awaits_rest(x, body, length)) return false;
+    set_timer(x, rest_due, EXCHANGE_REST_MS);
+    return true;
 }
 
 /* ---- purges against what was found */
@@ -592,7 +619,7 @@ static void after_own_response(struct exchange *x)
         serve_stale(x, r->status, "stale-if-error");
         return;
     }
-    if (broke_already(x, r->body)) return;
+    if (awaits_rest(x, r->body, r->content_length) || broke_already(x, r->body)) return;
     x->outcome.stored = r->stored;
     if (!r->stored && r->storable.verdict == STORABLE_NO && x->decision.verdict != REUSE_PASS)
         x->outcome.detail = storable_reason_name(r->storable.reason);
@@ -647,8 +674,9 @@ static void after_shared_response(struct exchange *x)
             look_again(x);
             return;
         }
-        note_shared(x);
     }
+    if (awaits_rest(x, o->body, o->content_length)) return;
+    if (!mine) note_shared(x);
     if (broke_already(x, o->body)) return;
     x->outcome.stored = mine && x->flight->stored;
     const struct stored_head *s = &object_head(o)->stored;
@@ -873,6 +901,7 @@ static void exchange_end(void *context, bool delivered, uint64_t bytes_sent)
         upload_on_drained(x->upload, NULL, NULL);
         upload_end(x->upload, false);
     }
+    loop_timer_stop(x->worker->loop, &x->timer);
     answer_end(x);
     leave_flight(x);
     upload_unref(&x->upload);

@@ -29,17 +29,33 @@ static void reader_woke(struct body_reader *r)
     loop_post(x->worker->loop, &x->task);
 }
 
-/* @return false: bytes at the beginning are gone already, since nothing of it is stored any more */
-static bool begin_reading(struct exchange *x, struct body *body, int64_t first, int64_t last)
-{
-    x->reading = body_reader_begin(&x->reader, body, first, last, reader_woke);
-    return x->reading;
-}
-
 static void end_reading(struct exchange *x)
 {
     if (x->reading) body_reader_end(&x->reader);
     x->reading = false;
+}
+
+/* @return false: bytes at the beginning are gone already, since nothing of it is stored any more */
+static bool begin_reading(struct exchange *x, struct body *body, int64_t first, int64_t last)
+{
+    if (x->reading && x->reader.body == body) { /* the same reader: the window waits for it */
+        body_reader_move(&x->reader, first, last);
+        return true;
+    }
+    end_reading(x);
+    x->reading = true;
+    if (body_reader_begin(&x->reader, body, first, last, reader_woke)) return true;
+    end_reading(x);
+    return false;
+}
+
+bool answer_awaits_rest(struct exchange *x, struct body *body, int64_t length)
+{
+    if (body == NULL || length == 0 || length > EXCHANGE_WHOLE_MAX) return false;
+    if (!begin_reading(x, body, 0, -1)) return false;
+    if (body_reader_await_end(&x->reader)) return true;
+    end_reading(x);
+    return false;
 }
 
 static ssize_t read_body(void *arg, uint8_t *to, size_t cap)

@@ -8,7 +8,12 @@
 #include "proxy/fetch.h"
 #include "proxy/reply.h"
 
-enum { EXCHANGE_LOOKUPS_MAX = 4 }; /* after so many the request goes to the origin by itself */
+enum {
+    EXCHANGE_LOOKUPS_MAX = 4,    /* after so many the request goes to the origin by itself */
+    EXCHANGE_WATCH_AFTER_MS = 5, /* a client that waits longer is watched: it may leave */
+    EXCHANGE_REST_MS = 4,        /* a response that is whole so soon goes out in one piece, */
+    EXCHANGE_WHOLE_MAX = 1 << 20 /* up to this content */
+};
 
 enum exchange_state {
     EXCHANGE_LOOKUP,
@@ -40,8 +45,10 @@ struct exchange {
     unsigned lookups;
     bool has_content, conditional; /* the client's own conditions or Range are there */
     bool alone;                    /* not to be collapsed (any more) */
-    bool has_key, watching;
-    bool ended; /* the front end's stream is gone */
+    bool has_key;
+    struct loop_timer timer; /* of a wait: for the fetch, then for the rest of a small response */
+    bool hurried;            /* that rest did not come soon enough */
+    bool ended;              /* the front end's stream is gone */
     bool from_store;
     /* look-up */
     struct cache_query q;
@@ -86,6 +93,9 @@ void exchange_start_over(struct exchange *x);
 
 /* ---- exchange_answer.c: each leaves the exchange EXCHANGE_ANSWERED */
 
+/** Wait a moment for the rest of a content: in one piece it costs a third. x's task runs when it is there; the caller sees
+ *  to it that x does not wait for long. @return false: it is there, or too large to be waited for */
+MUST_USE bool answer_awaits_rest(struct exchange *x, struct body *body, int64_t length);
 /** From a complete or filling stored response; x->outcome is set. */
 void answer_from_object(struct exchange *x, struct object *o);
 /** From what the fetch that this exchange began has brought. */

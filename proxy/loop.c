@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -21,8 +22,10 @@ struct loop {
     struct loop_timer **heap; /* binary, 1-based: heap[1] is due first */
     size_t heap_len, heap_cap;
 
-    _Atomic(struct loop_task *) posted; /* a stack, newest first */
+    _Atomic(struct loop_task *) posted; /* by other threads: a stack, newest first */
     struct loop_watch mailbox;
+    _Atomic pthread_t owner;          /* who turns; 0: nobody has yet */
+    struct loop_task *own, **own_end; /* posted by the owner: a queue, run in the same turn */
 
     struct loop_hook hooks[HOOKS_MAX];
     size_t hook_count;
@@ -37,6 +40,12 @@ static int64_t clock_ms(void)
 
 /* ---- mailbox */
 
+static void task_run(struct loop_task *task)
+{
+    atomic_store(&task->posted, false); /* from here on it may be posted again, or freed by its own run */
+    task->run(task);
+}
+
 /* Takes the whole stack at once and turns it over, so that tasks run in the order posted. */
 static void mailbox_run(struct loop *l)
 {
@@ -50,8 +59,7 @@ static void mailbox_run(struct loop *l)
     while (oldest != NULL) {
         struct loop_task *task = oldest;
         oldest = task->next;
-        atomic_store(&task->posted, false); /* from here on it may be posted again, or freed by its own run */
-        task->run(task);
+        task_run(task);
     }
 }
 
@@ -64,9 +72,33 @@ static void mailbox_ready(struct loop_watch *w, uint32_t events)
     mailbox_run(l);
 }
 
+/* Those that are posted meanwhile wait for the next call. */
+static void own_run(struct loop *l)
+{
+    struct loop_task *task = l->own;
+    l->own = NULL;
+    l->own_end = &l->own;
+    while (task != NULL) {
+        struct loop_task *next = task->next;
+        task_run(task);
+        task = next;
+    }
+}
+
+static void own_post(struct loop *l, struct loop_task *t)
+{
+    t->next = NULL;
+    *l->own_end = t;
+    l->own_end = &t->next;
+}
+
 void loop_post(struct loop *l, struct loop_task *t)
 {
     if (atomic_exchange(&t->posted, true)) return;
+    if (atomic_load_explicit(&l->owner, memory_order_relaxed) == pthread_self()) {
+        own_post(l, t);
+        return;
+    }
     struct loop_task *head = atomic_load(&l->posted);
     do t->next = head;
     while (!atomic_compare_exchange_weak(&l->posted, &head, t));
@@ -91,6 +123,7 @@ struct loop *loop_new(void)
     struct loop *l = calloc(1, sizeof(*l));
     if (l == NULL) return NULL;
     l->now_ms = clock_ms();
+    l->own_end = &l->own;
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->mailbox = (struct loop_watch){ .ready = mailbox_ready, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
     l->heap = malloc((HEAP_FIRST + 1) * sizeof(*l->heap));
@@ -231,6 +264,7 @@ void loop_remove_hook(struct loop *l, const void *arg)
 static int wait_ms(const struct loop *l)
 {
     int64_t wait = WAIT_MAX_MS;
+    if (l->own != NULL) return 0;
     for (size_t i = 0; i < l->hook_count; i++) {
         int64_t most = l->hooks[i].wait_ms(l->hooks[i].arg);
         if (most == 0) return 0;
@@ -245,11 +279,13 @@ static int wait_ms(const struct loop *l)
 
 void loop_turn(struct loop *l)
 {
+    atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
     int n = epoll_wait(l->epoll_fd, l->events, EVENTS_PER_TURN, wait_ms(l));
     l->event_next = 0;
     l->event_count = n > 0 ? n : 0; /* only EINTR can fail here: a turn without events */
     l->now_ms = clock_ms();
     watchers_run(l);
     timers_run(l);
+    own_run(l);
     for (size_t i = 0; i < l->hook_count; i++) l->hooks[i].turn(l->hooks[i].arg);
 }

@@ -22,7 +22,7 @@ struct loop_timer {
     size_t place;  /* in the heap, 1-based; 0: not armed */
 };
 
-/* A message from any thread: run once in the loop's thread, in the order posted. Embedded in its owner, which must live
+/* A message from any thread: run once in the loop's thread, in the order that thread posted. Embedded in its owner, which must live
  * until it has run; posting it again before that does nothing. */
 struct loop_task {
     void (*run)(struct loop_task *t);
@@ -56,7 +56,7 @@ void loop_add_hook(struct loop *l, struct loop_hook hook);
 /** Forget the hook with this arg; not from inside a hook. */
 void loop_remove_hook(struct loop *l, const void *arg);
 
-/** One turn: wait, run what is ready, due and posted, then the hooks. */
+/** One turn: wait, run what is ready, due and posted, then the hooks. Whoever calls this is the loop's thread. */
 void loop_turn(struct loop *l);
 
 #endif

@@ -46,10 +46,11 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     k->drain_timer.due = drain_due;
     k->loop = loop_new();
     if (k->loop == NULL) goto no_memory;
-    k->origin = origin_curl_new(k->loop, why, cap);
-    if (k->origin == NULL) goto fail;
+    /* The front first: what its turn begins to fetch is sent in the same turn of the loop. */
     k->front = front_h1_new(k->loop, &front_settings, &exchange_handler, k, why, cap);
     if (k->front == NULL) goto fail;
+    k->origin = origin_curl_new(k->loop, why, cap);
+    if (k->origin == NULL) goto fail;
     for (size_t i = 0; i < n; i++) {
         if (front_listen(k->front, fds[i]) == 0) continue;
         snprintf(why, cap, "cannot watch a listening socket");

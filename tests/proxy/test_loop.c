@@ -209,6 +209,8 @@ static void post_again(struct loop_task *t)
 START_TEST(a_task_may_be_posted_again_while_it_runs_and_counts_once_before)
 {
     struct loop_task task = { .run = post_again };
+    loop_add_hook(loop, (struct loop_hook){ no_wait, no_turn, NULL });
+    loop_turn(loop); /* from now on this thread is known as the loop's */
     loop_post(loop, &task);
     loop_post(loop, &task);
     loop_turn(loop);
