@@ -161,11 +161,15 @@ static bool from_another_site(const struct request_head *head)
  * that name in Host. @return whether the request may go on; it has been answered otherwise */
 static bool may_call(struct admin_request *r)
 {
-    const struct weir *w = r->admin->weir;
+    struct weir *w = r->admin->weir;
     if (r->route != NULL && r->route->open) return true;
-    if (w->admin_token != NULL && !weir_token_matches(w, r->head->fields)) {
+    struct site *site = weir_site(w);
+    bool has_tokens = site->settings.admin_tokens.count > 0;
+    bool matches = weir_token_matches(&site->settings, r->head->fields);
+    site_unref(&site);
+    if (has_tokens && !matches) {
         admin_problem(r, 401, "the admin token is needed: Authorization: Bearer TOKEN");
-    } else if (w->admin_token == NULL && !host_is_local(r->head->authority)) {
+    } else if (!has_tokens && !host_is_local(r->head->authority)) {
         admin_problem(r, 421, "without an admin token, the admin API answers to addresses and localhost only");
     } else if (from_another_site(r->head)) {
         admin_problem(r, 403, "the request comes from a page of another origin");

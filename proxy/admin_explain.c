@@ -264,9 +264,16 @@ static json_t *refusal_json(const struct explain *e)
 
 static json_t *route_json(const struct explain *e)
 {
-    const struct origin_server *server = &site_route(e->c->site, &e->head)->server;
+    const struct route *route = site_route(e->c->site, &e->head);
+    char target[ROUTE_TARGET_MAX];
     json_t *json = json_object();
-    admin_json_set(json, "origin", json_string(server->unix_path != NULL ? server->unix_path : server->base_url));
+    admin_json_set(json, "name", json_string(route->name));
+    admin_json_set(json, "target", json_string(route_target(route, target, sizeof target)));
+    if (route->kind == ROUTE_PROXY) admin_json_set(json, "origin", json_string(route->origin->servers[0].url));
+    if (route->place.line > 0) {
+        admin_json_set(json, "file", json_string(route->place.file));
+        admin_json_set(json, "line", json_integer((json_int_t)route->place.line));
+    }
     admin_json_set(json, "stores", json_boolean(e->policy->store));
     return json;
 }
@@ -318,12 +325,12 @@ json_t *explain_json(const struct explain_context *c, const struct explain_query
 
 void admin_explain(struct admin_request *r)
 {
-    const struct weir *w = r->admin->weir;
+    struct weir *w = r->admin->weir;
     char why[ADMIN_WHY_MAX] = "";
     json_t *json = NULL;
     struct explain_query *q = malloc(sizeof *q);
     if (q != NULL && explain_query_read(r->head->query, q, why, sizeof why)) {
-        struct site *site = site_ref(w->site);
+        struct site *site = weir_site(w);
         struct explain_context c = { w->cache, w->purges, site, clock_now_s(&w->clock) };
         json = explain_json(&c, q, why, sizeof why);
         site_unref(&site);

@@ -52,7 +52,7 @@ void admin_purge(struct admin_request *r)
     struct weir *w = r->admin->weir;
     struct purge_order order;
     char why[ADMIN_WHY_MAX];
-    struct site *site = site_ref(w->site);
+    struct site *site = weir_site(w);
     int refusal = purge_order_read(view_of(r->content, r->content_len), site, &order, why, sizeof why);
     site_unref(&site);
     if (refusal != 0) {

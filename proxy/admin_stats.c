@@ -44,16 +44,30 @@ static double share(uint64_t part, uint64_t whole)
     return whole > 0 ? (double)part / (double)whole : 0;
 }
 
-void stats_gather(const struct weir *w, uint64_t purges, struct stats_snapshot *out)
+static void name_origin(struct weir *w, struct stats_snapshot *out)
 {
-    const struct origin_server *server = &w->site->route.server;
-    *out = (struct stats_snapshot){ .started_s = w->started_s,
-                                    .uptime_s = clock_now_s(&w->clock) - w->started_s,
-                                    .workers = w->worker_count,
-                                    .flights = flight_count(cache_flights(w->cache)),
-                                    .draining = atomic_load(&w->draining),
-                                    .has_store = w->store != NULL,
-                                    .origin = server->unix_path != NULL ? server->unix_path : server->base_url };
+    struct site *site = weir_site(w);
+    const struct route *r = site->unmatched;
+    const char *where = r->server.unix_path != NULL ? r->server.unix_path : r->server.base_url;
+    if (r->kind == ROUTE_PROXY)
+        snprintf(out->origin_text, sizeof out->origin_text, "%s", where);
+    else
+        snprintf(out->origin_text, sizeof out->origin_text, "%zu origins", site->origin_count);
+    out->origin = out->origin_text;
+    site_unref(&site);
+}
+
+void stats_gather(struct weir *w, uint64_t purges, struct stats_snapshot *out)
+{
+    *out = (struct stats_snapshot){
+        .started_s = w->started_s,
+        .uptime_s = clock_now_s(&w->clock) - w->started_s,
+        .workers = w->worker_count,
+        .flights = flight_count(cache_flights(w->cache)),
+        .draining = atomic_load(&w->draining),
+        .has_store = w->store != NULL,
+    };
+    name_origin(w, out);
     for (size_t i = 0; i < w->worker_count; i++) add_counters(&w->workers[i]->counters, &out->totals);
     out->totals.purges += purges;
     gather_latency(w, true, &out->hit);

@@ -27,7 +27,8 @@ struct stats_snapshot {
     int64_t started_s, uptime_s;
     uint64_t workers, flights;
     bool draining, has_store;
-    const char *origin; /* its URL, or the path of its socket */
+    const char *origin; /* its URL, or the path of its socket; of several, the one for what no route matches */
+    char origin_text[ROUTE_TARGET_MAX];
     struct stats_totals totals;
     struct stats_latency hit, miss;
     double hit_ratio_requests, hit_ratio_bytes; /* 0 while there is nothing to divide by */
@@ -38,7 +39,7 @@ struct stats_snapshot {
 };
 
 /** @param purges  purge requests counted elsewhere than in the workers */
-void stats_gather(const struct weir *w, uint64_t purges, struct stats_snapshot *out);
+void stats_gather(struct weir *w, uint64_t purges, struct stats_snapshot *out);
 /** @return NULL: no memory */
 json_t *stats_json(const struct stats_snapshot *s);
 /** @return malloc'd text; NULL: no memory */

@@ -1,22 +1,15 @@
 /* Who may purge and administer. */
 #include "proxy/weir.h"
 
-#include <netinet/in.h>
-
-/* 127.0.0.0/8, ::1, and the first as an IPv6 address (RFC 4291 §2.5.5.2). */
-static bool is_loopback(const struct sockaddr *peer)
+struct site *weir_site(struct weir *w)
 {
-    enum { LOOPBACK_NET = 127 };
-    if (peer->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)peer;
-        return ntohl(v4->sin_addr.s_addr) >> 24 == LOOPBACK_NET;
-    }
-    if (peer->sa_family != AF_INET6) return false;
-    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-    return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == LOOPBACK_NET);
+    pthread_mutex_lock(&w->site_lock);
+    struct site *s = site_ref(w->site);
+    pthread_mutex_unlock(&w->site_lock);
+    return s;
 }
 
-/* A proxy on this machine is no local client, and says so; nor is a page in a local browser, whose requests other than GET
+/* A proxy on an allowed machine is no client of that machine, and says so; nor is a page in a local browser, whose requests other than GET
  * carry Origin. */
 static bool speaks_for_another(struct field_section request)
 {
@@ -35,18 +28,23 @@ static bool equal_in_constant_time(struct view given, struct view token)
     return difference == 0;
 }
 
-bool weir_token_matches(const struct weir *w, struct field_section request)
+bool weir_token_matches(const struct settings *s, struct field_section request)
 {
     const struct view scheme = VIEW("Bearer ");
     const struct field *line = field_first(request, FIELD_AUTHORIZATION);
-    if (w->admin_token == NULL || w->admin_token[0] == '\0' || line == NULL || field_next(request, line) != NULL)
+    bool matches = false;
+    if (line == NULL || field_next(request, line) != NULL || !view_starts_with_nocase(line->value, scheme))
         return false;
-    if (!view_starts_with_nocase(line->value, scheme)) return false;
-    return equal_in_constant_time(view_trim_ows(view_after(line->value, scheme.len)), view_of_str(w->admin_token));
+    struct view given = view_trim_ows(view_after(line->value, scheme.len));
+    for (size_t i = 0; i < s->admin_tokens.count; i++) {
+        struct view token = s->admin_tokens.at[i];
+        matches = (token.len > 0 && equal_in_constant_time(given, token)) || matches;
+    }
+    return matches;
 }
 
-bool weir_may_purge(const struct weir *w, const struct sockaddr *peer, struct field_section request)
+bool weir_may_purge(const struct settings *s, const struct sockaddr *peer, struct field_section request)
 {
-    if (peer != NULL && is_loopback(peer) && !speaks_for_another(request)) return true;
-    return weir_token_matches(w, request);
+    bool allowed = peer != NULL && cidr_any_contains(s->purge_allow.at, s->purge_allow.count, peer);
+    return (allowed && !speaks_for_another(request)) || weir_token_matches(s, request);
 }

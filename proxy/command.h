@@ -4,6 +4,8 @@
 #define WEIR_PROXY_COMMAND_H
 
 int command_purge(int argc, char **argv);
+/** `weir check FILE`: talks to nobody. */
+int command_check(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_explain(int argc, char **argv);
 

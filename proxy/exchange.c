@@ -66,7 +66,7 @@ static void release(struct exchange *x)
     cache_query_end(&x->q);
     free(x->texts);
     free(x->job_fields);
-    site_unref(&x->site);
+    site_lease_unref(&x->lease);
     exchange_free(x);
 }
 
@@ -217,7 +217,7 @@ static struct fetch_settings fetch_for(struct exchange *x)
 {
     return (struct fetch_settings){
         .worker = x->worker,
-        .site = x->site,
+        .lease = x->lease,
         .route = x->route,
         .request = x->request,
         .client_ip = x->client_ip,
@@ -846,7 +846,8 @@ static void *exchange_begin(void *owner, struct front_stream *s, const struct fr
     x->peer = r->peer.address;
     x->client_ip = r->peer.text;
     x->begun_us = clock_monotonic_us();
-    x->site = site_ref(k->weir->site);
+    x->lease = site_lease_ref(k->lease);
+    x->site = x->lease->site;
     x->route = site_route(x->site, x->request);
     x->has_content = r->has_content;
     x->conditional = has_conditions(r->head->fields);

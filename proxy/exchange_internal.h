@@ -35,7 +35,8 @@ struct answer_part {
 struct exchange {
     struct worker *worker;
     struct front_stream *stream;
-    struct site *site;
+    struct site_lease *lease; /* keeps the site, as it was when the request came */
+    const struct site *site;
     const struct route *route;
     const struct request_head *request;
     const struct sockaddr *peer; /* the front end's, until end */

@@ -52,7 +52,7 @@ void purge_request_begin(struct exchange *x)
     struct view tags[TAG_MAX], uri;
     struct store_id id;
     struct purge_request purge = { .soft = is_soft(x), .count = true, .tags = tags, .uris = &uri, .uri_ids = &id };
-    if (!weir_may_purge(w, x->peer, x->request->fields)) {
+    if (!weir_may_purge(&x->site->settings, x->peer, x->request->fields)) {
         answer_problem(x, 403, "purge-not-allowed");
         return;
     }

@@ -33,7 +33,7 @@ static void free_when_quiet(struct fetch *f)
     object_unref(&f->filling);
     body_unref(&f->response.body);
     upload_unref(&f->upload);
-    site_unref(&f->site);
+    site_lease_unref(&f->lease);
     free(f->variant_text);
     free(f->response_arena);
     free(f->arena);
@@ -150,7 +150,8 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     }
     f->refs = 1; /* its own, until it is over */
     f->worker = s->worker;
-    f->site = site_ref(s->site);
+    f->lease = site_lease_ref(s->lease);
+    f->site = f->lease->site;
     f->route = s->route;
     f->flight = flight_ref(s->flight);
     f->stored_seq = s->flight->fetch_seq;

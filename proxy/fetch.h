@@ -24,7 +24,7 @@ struct fetch_listener {
 
 struct fetch_settings {
     struct worker *worker;
-    struct site *site;                  /* a reference is added */
+    struct site_lease *lease;           /* a reference is added */
     const struct route *route;          /* in it */
     const struct request_head *request; /* copied */
     const char *client_ip;

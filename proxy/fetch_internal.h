@@ -13,7 +13,8 @@
 struct fetch {
     unsigned refs;
     struct worker *worker;
-    struct site *site;
+    struct site_lease *lease;
+    const struct site *site; /* the lease's */
     const struct route *route;
     struct flight *flight;
     struct request_head request; /* in arena */

@@ -1,5 +1,6 @@
 /* main: takes the command line, builds one struct weir, starts its threads, and waits for a signal to end them. */
 #include "proxy/admin.h"
+#include "proxy/config_reload.h"
 #include "proxy/command.h"
 #include "proxy/options.h"
 #include "proxy/worker.h"
@@ -11,7 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, DRAIN_MS = 30 * 1000, LANDING_MS = 10 * 1000 };
+enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, LANDING_MS = 10 * 1000 };
 
 static int fail(int status, const char *why)
 {
@@ -33,40 +34,18 @@ static bool random_instance(char to[17])
     return true;
 }
 
-/* A loopback address needs no token; any other is open to whoever can reach it. */
-static bool is_loopback(const char *address_port)
-{
-    return strncmp(address_port, "127.", 4) == 0 || strncmp(address_port, "[::1]:", 6) == 0 ||
-           strncmp(address_port, "localhost:", 10) == 0;
-}
-
 /* ---- the parts */
 
-static char *read_token(const char *path, char *why, size_t cap)
-{
-    char line[1024] = "";
-    const char *from_environment = getenv("WEIR_ADMIN_TOKEN");
-    if (path != NULL) {
-        FILE *f = fopen(path, "re");
-        if (f == NULL || fgets(line, sizeof line, f) == NULL)
-            snprintf(why, cap, "--admin-token-file '%s': %s", path, f == NULL ? strerror(errno) : "it is empty");
-        if (f != NULL) fclose(f);
-        line[strcspn(line, "\r\n")] = '\0';
-        return line[0] != '\0' ? strdup(line) : NULL;
-    }
-    return from_environment != NULL && from_environment[0] != '\0' ? strdup(from_environment) : NULL;
-}
-
-static int open_tiers(struct weir *w, const struct options *o)
+static int open_tiers(struct weir *w, const struct settings *o)
 {
     char why[WHY_BYTES] = "";
     struct store_settings settings = {
-        .path = o->store_path, .size_bytes = o->store_bytes, .reader_threads = 2, .say = say
+        .path = o->store_path, .size_bytes = (uint64_t)o->store_bytes, .reader_threads = 2, .say = say
     };
     enum store_open_result r = store_open(&settings, &w->store, why, sizeof why);
     if (r != STORE_OPENED && r != STORE_STARTED_COLD) return fail(EXIT_RUNNING, why);
     if (why[0] != '\0') say(NULL, why);
-    struct cache_settings cache = { .memory_bytes = o->memory_bytes, .store = w->store };
+    struct cache_settings cache = { .memory_bytes = (uint64_t)o->memory_bytes, .store = w->store };
     w->cache = cache_new(&cache);
     w->purges = purge_open(w->store, clock_now_s(&w->clock));
     if (w->cache == NULL || w->purges == NULL) return fail(EXIT_RUNNING, "out of memory");
@@ -90,27 +69,27 @@ static void sweep_memory(void *arg, uint64_t below_seq)
     memory_sweep(cache_memory(w->cache), keep_after_purges, w);
 }
 
-static int check_addresses(const struct options *o)
+static int check_addresses(const struct settings *o)
 {
     char why[WHY_BYTES];
     for (size_t i = 0; i <= o->listen_count; i++) {
-        int rc = listener_check(i < o->listen_count ? o->listen[i] : o->admin, why, sizeof why);
+        int rc = listener_check(i < o->listen_count ? o->listen[i].address : o->admin_address, why, sizeof why);
         if (rc != 0) return fail(rc == -EINVAL ? EXIT_USAGE : EXIT_RUNNING, why);
     }
     return 0;
 }
 
-static int open_listeners(const struct options *o, int *fds)
+static int open_listeners(const struct settings *o, int *fds)
 {
     char why[WHY_BYTES];
     for (size_t i = 0; i < o->listen_count; i++) {
-        fds[i] = listener_open(o->listen[i], why, sizeof why);
+        fds[i] = listener_open(o->listen[i].address, why, sizeof why);
         if (fds[i] < 0) return fail(EXIT_RUNNING, why);
     }
     return 0;
 }
 
-static int build_workers(struct weir *w, const struct options *o)
+static int build_workers(struct weir *w, const struct settings *o)
 {
     char why[WHY_BYTES];
     for (int i = 0; i < o->workers; i++) {
@@ -126,13 +105,15 @@ static int build_workers(struct weir *w, const struct options *o)
 
 /* ---- serving */
 
-static int wait_for_signal(const sigset_t *signals)
+/* Until one says that it is time to end. */
+static void serve_signals(struct weir *w, const sigset_t *signals)
 {
+    struct config_report *report = malloc(sizeof *report);
     int signal_number = 0;
-    do {
-        if (sigwait(signals, &signal_number) != 0) return SIGTERM;
-    } while (signal_number == SIGHUP);
-    return signal_number;
+    while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
+        if (report != NULL && !config_reload(w->reloader, report, NULL)) continue; /* it said why */
+    }
+    free(report);
 }
 
 static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
@@ -140,7 +121,7 @@ static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
     for (size_t i = 0; i < w->worker_count; i++)
         if (worker_start(w->workers[i]) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
     if (admin_start(admin) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
-    wait_for_signal(signals);
+    serve_signals(w, signals);
     atomic_store(&w->draining, true);
     for (size_t i = 0; i < w->worker_count; i++) worker_stop(w->workers[i]);
     for (size_t i = 0; i < w->worker_count; i++) worker_join(w->workers[i]);
@@ -165,8 +146,9 @@ static void weir_free(struct weir *w)
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
     if (w->purges != NULL) purge_close(w->purges);
     if (w->cache != NULL) cache_free(w->cache);
+    reloader_free(w->reloader);
     site_unref(&w->site);
-    free(w->admin_token);
+    pthread_mutex_destroy(&w->site_lock);
     free(w);
 }
 
@@ -180,37 +162,50 @@ static void block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* What can be wrong with the options beyond their form. */
+/* The configuration and the command line, checked. */
 static int take_options(struct weir *w, const struct options *o)
 {
-    char why[WHY_BYTES] = "";
+    struct config_report *report = malloc(sizeof *report);
+    if (report == NULL) return fail(EXIT_RUNNING, "out of memory");
+    pthread_mutex_init(&w->site_lock, NULL);
     clock_init(&w->clock);
     w->started_s = clock_now_s(&w->clock);
-    w->drain_ms = DRAIN_MS;
+    w->site = config_load(o, report);
+    if (w->site == NULL) report_print(report, "", stderr);
+    free(report);
+    if (w->site == NULL) return EXIT_USAGE;
+    atomic_store(&w->drain_ms, w->site->settings.drain_ms);
     if (!random_instance(w->instance)) return fail(EXIT_RUNNING, "the system gives no random numbers");
-    w->site = site_new(o->origin, why, sizeof why);
-    if (w->site == NULL) return fail(EXIT_USAGE, why);
-    w->admin_token = read_token(o->admin_token_file, why, sizeof why);
-    if (why[0] != '\0') return fail(EXIT_USAGE, why);
-    int rc = check_addresses(o);
-    if (rc == 0 && w->admin_token == NULL && !is_loopback(o->admin))
-        rc = fail(EXIT_USAGE, "--admin is not a loopback address and no token is set; set WEIR_ADMIN_TOKEN or "
-                              "--admin-token-file");
-    return rc;
+    w->reloader = reloader_new(w, o, say, NULL);
+    if (w->reloader == NULL) return fail(EXIT_RUNNING, "out of memory");
+    return check_addresses(&w->site->settings);
 }
 
-static int serve_with(struct weir *w, const struct options *o, const sigset_t *signals)
+static void say_where(const struct site *s)
+{
+    const struct route *r = s->unmatched;
+    const char *origin = r->kind == ROUTE_PROXY ? r->origin->servers[0].url : NULL;
+    for (size_t i = 0; i < s->settings.listen_count; i++) {
+        if (origin != NULL)
+            fprintf(stderr, "weir: serving %s on http://%s, admin on http://%s\n", origin,
+                    s->settings.listen[i].address, s->settings.admin_address);
+        else
+            fprintf(stderr, "weir: serving %zu origins on http://%s, admin on http://%s\n", s->origin_count,
+                    s->settings.listen[i].address, s->settings.admin_address);
+    }
+}
+
+static int serve_with(struct weir *w, const struct settings *o, const sigset_t *signals)
 {
     char why[WHY_BYTES] = "";
     int rc = open_tiers(w, o);
     if (rc == 0) rc = build_workers(w, o);
     if (rc != 0) return rc;
     purge_set_sweeper(w->purges, sweep_memory, w);
-    int admin_fd = listener_open(o->admin, why, sizeof why);
+    int admin_fd = listener_open(o->admin_address, why, sizeof why);
     struct admin *admin = admin_fd < 0 ? NULL : admin_new(w, &admin_fd, 1, why, sizeof why);
     if (admin == NULL) return fail(EXIT_RUNNING, why);
-    for (size_t i = 0; i < o->listen_count; i++)
-        fprintf(stderr, "weir: serving %s on http://%s, admin on http://%s\n", o->origin, o->listen[i], o->admin);
+    say_where(w->site);
     return run(w, admin, signals);
 }
 
@@ -227,7 +222,7 @@ static int serve(int argc, char **argv)
     if (w == NULL) return fail(EXIT_RUNNING, "out of memory");
     block_signals(&signals);
     int rc = take_options(w, &o);
-    if (rc == 0) rc = serve_with(w, &o, &signals);
+    if (rc == 0) rc = serve_with(w, &w->site->settings, &signals);
     weir_free(w);
     return rc;
 }
@@ -238,10 +233,8 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {
-        { "serve", serve },
-        { "purge", command_purge },
-        { "explain", command_explain },
-        { "stats", command_stats },
+        { "serve", serve },         { "purge", command_purge }, { "explain", command_explain },
+        { "stats", command_stats }, { "check", command_check },
     };
     if (argc < 2 || argv[1][0] == '-') return serve(argc, argv);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

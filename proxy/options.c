@@ -10,6 +10,7 @@ enum { MEMORY_MIN_BYTES = 4 << 20, STORE_MIN_BYTES = 4 << 20 };
 
 static const char usage[] =
     "Usage: weir [serve] --origin URL [options]\n"
+    "       weir [serve] --config FILE [options]\n"
     "       weir COMMAND --help\n"
     "\n"
     "A caching HTTP reverse proxy. Answers from its cache what RFC 9111 lets it answer, and asks the origin for the rest.\n"
@@ -23,6 +24,7 @@ static const char usage[] =
     "  --memory SIZE        bytes of cached responses in memory  [256MiB]\n"
     "  --workers N          event loops  [number of CPUs]\n"
     "  --admin-token-file FILE  the admin token's file; or set WEIR_ADMIN_TOKEN\n"
+    "  --config FILE        YAML, see weir check --print-defaults; options on the command line win\n"
     "  --help, --version\n"
     "\n"
     "Commands:\n"
@@ -30,9 +32,10 @@ static const char usage[] =
     "  purge      take responses out of a running weir\n"
     "  explain    what is stored for a URL, and what would happen to a request for it\n"
     "  stats      the counters of a running weir\n"
+    "  check      read a configuration and say what it means\n"
     "\n"
-    "Signals: SIGTERM and SIGINT finish what is under way and end weir.\n"
-    "Exit status: 0 success, 1 failure while running, 2 wrong usage.\n";
+    "Signals: SIGTERM and SIGINT finish what is under way and end weir; SIGHUP reads the configuration again.\n"
+    "Exit status: 0 success, 1 failure while running, 2 wrong usage or configuration.\n";
 
 static enum options_result wrong(const char *what, const char *value, const char *right)
 {
@@ -74,7 +77,7 @@ bool size_parse(const char *text, uint64_t *out)
     return false;
 }
 
-static const char *default_store(void)
+char *options_default_store(void)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     char *path = NULL;
@@ -84,13 +87,6 @@ static const char *default_store(void)
     else if (home != NULL && home[0] == '/')
         n = asprintf(&path, "%s/.cache/weir", home);
     return n < 0 ? NULL : path;
-}
-
-static void defaults(struct options *o)
-{
-    *o = (struct options){ .admin = "127.0.0.1:8081", .store_bytes = (uint64_t)4 << 30, .memory_bytes = 256 << 20 };
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    o->workers = cpus < 1 ? 1 : cpus > WEIR_WORKERS_MAX ? WEIR_WORKERS_MAX : (int)cpus;
 }
 
 enum {
@@ -136,7 +132,7 @@ static enum options_result take(struct options *o, int option, const char *value
     switch (option) {
     case OPTION_ORIGIN: o->origin = value; break;
     case OPTION_LISTEN:
-        if (o->listen_count == WEIR_LISTENERS_MAX) return wrong("--listen", value, "at most 64 addresses");
+        if (o->listen_count == OPTIONS_LISTEN_MAX) return wrong("--listen", value, "at most 64 addresses");
         o->listen[o->listen_count++] = value;
         break;
     case OPTION_ADMIN: o->admin = value; break;
@@ -147,7 +143,7 @@ static enum options_result take(struct options *o, int option, const char *value
     case OPTION_STORE_SIZE: return take_size("--store-size", value, STORE_MIN_BYTES, &o->store_bytes);
     case OPTION_MEMORY: return take_size("--memory", value, MEMORY_MIN_BYTES, &o->memory_bytes);
     case OPTION_WORKERS:
-        if (!view_parse_decimal(digits, WEIR_WORKERS_MAX + 1, &n) || n < 1 || n > WEIR_WORKERS_MAX)
+        if (!view_parse_decimal(digits, OPTIONS_WORKERS_MAX + 1, &n) || n < 1 || n > OPTIONS_WORKERS_MAX)
             return wrong("--workers", value, "a number from 1 to 256");
         o->workers = (int)n;
         break;
@@ -163,7 +159,7 @@ static enum options_result take(struct options *o, int option, const char *value
 enum options_result options_parse(int argc, char **argv, struct options *o)
 {
     int option;
-    defaults(o);
+    *o = (struct options){ 0 };
     opterr = 0;
     optind = 1;
     while ((option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
@@ -178,9 +174,5 @@ enum options_result options_parse(int argc, char **argv, struct options *o)
     if (optind < argc) return wrong("unexpected argument", argv[optind], "see weir --help");
     if (o->origin == NULL && o->config_path == NULL)
         return wrong("no origin", NULL, "say where misses go: --origin http://127.0.0.1:3000");
-    if (o->listen_count == 0) o->listen[o->listen_count++] = "127.0.0.1:8080";
-    if (o->store_path == NULL) o->store_path = default_store();
-    if (o->store_path == NULL)
-        return wrong("no place for the store", NULL, "neither XDG_CACHE_HOME nor HOME is set: --store DIR");
     return OPTIONS_SERVE;
 }

@@ -2,14 +2,17 @@
 #ifndef WEIR_PROXY_OPTIONS_H
 #define WEIR_PROXY_OPTIONS_H
 
-#include "proxy/weir.h"
+#include "headers/view.h"
 
+enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_WORKERS_MAX = 256 };
+
+/* What was given; NULL or 0: was not. Everything points into the arguments. */
 struct options {
     const char *origin;
-    const char *listen[WEIR_LISTENERS_MAX];
+    const char *listen[OPTIONS_LISTEN_MAX];
     size_t listen_count;
     const char *admin;
-    const char *store_path; /* malloc'd or from the arguments */
+    const char *store_path;
     uint64_t store_bytes, memory_bytes;
     int workers;
     const char *config_path;
@@ -18,9 +21,12 @@ struct options {
 
 enum options_result { OPTIONS_SERVE, OPTIONS_DONE, OPTIONS_WRONG };
 
-/** Fill `o` with the defaults and the arguments. OPTIONS_DONE: --help or --version was printed. OPTIONS_WRONG: one line about
+/** Fill `o` with the arguments. OPTIONS_DONE: --help or --version was printed. OPTIONS_WRONG: one line about
  *  it stands on stderr. */
 enum options_result options_parse(int argc, char **argv, struct options *o);
+
+/** $XDG_CACHE_HOME/weir, else ~/.cache/weir: malloc'd, or NULL when neither is set. */
+MUST_USE char *options_default_store(void);
 
 /** "256MiB", "4GiB", "1000", "64K": KiB, MiB, GiB, TiB (also K, M, G, T) are powers of 1024; kB, MB, GB, TB of 1000. */
 MUST_USE bool size_parse(const char *text, uint64_t *out);

@@ -1,36 +1,20 @@
 #include "proxy/site.h"
 
 #include "headers/target.h"
+#include "proxy/route_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* An origin that is reached by its address has no name of its own, so it hears the client's Host; one that has a name is
- * asked by that name, as its virtual hosts and certificate expect. */
-static bool is_name(const char *authority)
-{
-    struct view host = view_of_str(authority);
-    host = view_first(host, view_find(host, 0, ':'));
-    bool is_address = host.len > 0 && host.at[0] == '[';
-    bool has_letter = false;
-    for (size_t i = 0; i < host.len; i++) has_letter = has_letter || !(is_digit(host.at[i]) || host.at[i] == '.');
-    return host.len > 0 && has_letter && !is_address && !view_equal_nocase(host, VIEW("localhost"));
-}
-
-struct site *site_new(const char *origin_url, char *why, size_t cap)
+struct site *site_new(void)
 {
     struct site *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        snprintf(why, cap, "out of memory");
-        return NULL;
-    }
+    if (s == NULL) return NULL;
     atomic_init(&s->refs, 1);
-    policy_defaults(&s->route.policy);
-    if (!origin_server_parse(origin_url, &s->route.server, why, cap)) {
-        free(s);
-        return NULL;
-    }
-    if (is_name(s->route.server.authority)) s->route.host = s->route.server.authority;
+    s->arena = arena_new();
+    s->table = s->arena != NULL ? route_table_new(s->arena) : NULL;
+    s->unmatched = s->arena != NULL ? arena_alloc(s->arena, sizeof *s->unmatched) : NULL;
+    if (s->table == NULL || s->unmatched == NULL) site_unref(&s);
     return s;
 }
 
@@ -40,19 +24,51 @@ struct site *site_ref(struct site *s)
     return s;
 }
 
+static void release_origin(struct origin_settings *o)
+{
+    for (size_t i = 0; i < o->server_count; i++) origin_server_release(&o->servers[i].server);
+}
+
 void site_unref(struct site **s)
 {
     struct site *gone = *s;
     *s = NULL;
     if (gone == NULL || atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) != 1) return;
-    origin_server_release(&gone->route.server);
+    for (size_t i = 0; i < gone->origin_count; i++) release_origin(gone->origins[i]);
+    arena_free(gone->arena);
     free(gone);
+}
+
+struct site_lease *site_lease_new(struct site *s)
+{
+    struct site_lease *l = malloc(sizeof *l);
+    if (l != NULL) *l = (struct site_lease){ s, 1 };
+    return l;
+}
+
+void site_lease_unref(struct site_lease **l)
+{
+    struct site_lease *gone = *l;
+    *l = NULL;
+    if (gone == NULL || --gone->users > 0) return;
+    site_unref(&gone->site);
+    free(gone);
+}
+
+/* An origin server may take %2F for a slash, and so serve what another route protects: then that route decides. */
+static const struct route *guarded(const struct site *s, const struct request_head *request, const struct route *found)
+{
+    const struct route *other = route_table_find_decoded(s->table, request->authority, request->path);
+    if (other == NULL || other == found || other->protection == NULL) return found;
+    return other;
 }
 
 const struct route *site_route(const struct site *s, const struct request_head *request)
 {
-    (void)request; /* one route serves every host and path */
-    return &s->route;
+    if (s->route_count == 0) return s->unmatched;
+    const struct route *found = route_table_find(s->table, request->authority, request->path);
+    if (found == NULL) found = s->unmatched;
+    return s->has_protection ? guarded(s, request, found) : found;
 }
 
 bool site_key_of_uri(const struct site *s, struct view uri, char *to, size_t cap, struct key *out)
@@ -62,9 +78,9 @@ bool site_key_of_uri(const struct site *s, struct view uri, char *to, size_t cap
     if (!uri_parse(uri, &parts)) return false;
     bool https = view_equal_nocase(parts.scheme, VIEW("https"));
     int authority_len = authority_normalise(parts.authority, https, authority, sizeof authority);
-    int len =
-        snprintf(path_query, sizeof path_query, "%s%.*s%s%.*s", parts.path.len == 0 ? "/" : "", (int)parts.path.len,
-                 parts.path.at, parts.has_query ? "?" : "", (int)parts.query.len, parts.query.at);
+    const char *slash = parts.path.len == 0 ? "/" : "";
+    int len = snprintf(path_query, sizeof path_query, "%s%.*s%s%.*s", slash, (int)parts.path.len, parts.path.at,
+                       parts.has_query ? "?" : "", (int)parts.query.len, parts.query.at);
     if (authority_len < 0 || len < 0 || (size_t)len >= sizeof path_query) return false;
     struct request_head head = {
         .method = METHOD_GET,
@@ -72,7 +88,7 @@ bool site_key_of_uri(const struct site *s, struct view uri, char *to, size_t cap
         .https = https,
         .authority = view_of(authority, (size_t)authority_len),
         .path_query = view_of(path_query, (size_t)len),
-        .path = parts.path,
+        .path = parts.path.len > 0 ? parts.path : VIEW("/"),
         .query = parts.query,
         .has_query = parts.has_query,
     };

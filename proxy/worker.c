@@ -5,13 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct front_settings front_settings = {
-    .idle_ms = 60 * 1000,
-    .head_ms = 15 * 1000,
-    .content_stall_ms = 60 * 1000,
-    .connections_max = 20 * 1000,
-};
-
 double worker_random(struct worker *k)
 {
     enum { BITS = 53 };
@@ -36,6 +29,27 @@ static void drain_due(struct loop_timer *t)
     k->drain_over = true;
 }
 
+/* In the worker's thread: no request in flight notices. Without memory for a lease the old one stays, until a next time. */
+static void site_run(struct loop_task *t)
+{
+    struct worker *k = (struct worker *)(void *)((char *)t - offsetof(struct worker, site_task));
+    struct site *next = atomic_exchange(&k->next_site, NULL);
+    struct site_lease *lease = next != NULL ? site_lease_new(next) : NULL;
+    if (lease == NULL) {
+        site_unref(&next);
+        return;
+    }
+    site_lease_unref(&k->lease);
+    k->lease = lease;
+}
+
+void worker_take_site(struct worker *k, struct site *next)
+{
+    struct site *overtaken = atomic_exchange(&k->next_site, next);
+    site_unref(&overtaken);
+    loop_post(k->loop, &k->site_task);
+}
+
 struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, size_t cap)
 {
     struct worker *k = calloc(1, sizeof *k);
@@ -44,10 +58,14 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     k->random = (uint64_t)clock_monotonic_us() | 1;
     k->drain_task.run = drain_run;
     k->drain_timer.due = drain_due;
+    k->site_task.run = site_run;
     k->loop = loop_new();
-    if (k->loop == NULL) goto no_memory;
+    struct site *site = weir_site(w);
+    k->lease = site_lease_new(site);
+    if (k->lease == NULL) site_unref(&site);
+    if (k->loop == NULL || k->lease == NULL) goto no_memory;
     /* The front first: what its turn begins to fetch is sent in the same turn of the loop. */
-    k->front = front_h1_new(k->loop, &front_settings, &exchange_handler, k, why, cap);
+    k->front = front_h1_new(k->loop, &k->lease->site->settings.limits, &exchange_handler, k, why, cap);
     if (k->front == NULL) goto fail;
     k->origin = origin_curl_new(k->loop, why, cap);
     if (k->origin == NULL) goto fail;
@@ -63,6 +81,7 @@ fail:
     if (k != NULL && k->front != NULL) front_free(k->front);
     if (k != NULL && k->origin != NULL) origin_curl_free(k->origin);
     if (k != NULL && k->loop != NULL) loop_free(k->loop);
+    if (k != NULL) site_lease_unref(&k->lease);
     free(k);
     return NULL;
 }
@@ -111,6 +130,9 @@ void worker_join(struct worker *k)
 void worker_free(struct worker *k)
 {
     if (!k->started) break_off(k);
+    struct site *next = atomic_exchange(&k->next_site, NULL);
+    site_unref(&next);
+    site_lease_unref(&k->lease);
     loop_free(k->loop);
     free(k);
 }

@@ -24,7 +24,10 @@ struct worker {
     char variant_text[VARIANT_TEXT_MAX];
     struct exchange *free_exchanges; /* kept for reuse, at most WORKER_FREE_EXCHANGES_MAX */
     size_t free_exchange_count;
-    size_t exchanges, fetches; /* alive */
+    size_t exchanges, fetches;        /* alive */
+    struct site_lease *lease;         /* what new requests begin under */
+    _Atomic(struct site *) next_site; /* on its way here; NULL: none */
+    struct loop_task site_task;
     struct loop_task drain_task;
     struct loop_timer drain_timer;
     bool draining, drain_over, started;
@@ -39,6 +42,8 @@ MUST_USE struct worker *worker_new(struct weir *w, const int *fds, size_t n, cha
 MUST_USE int worker_start(struct worker *k);
 /** Ask it to drain and end: stop accepting, finish what is under way, at most weir->drain_ms. */
 void worker_stop(struct worker *k);
+/** Begin new requests under `next`, whose reference it takes over. Any thread. */
+void worker_take_site(struct worker *k, struct site *next);
 /** Wait for its thread. The counters can still be read. */
 void worker_join(struct worker *k);
 /** When nobody reads its counters any more; also one that was never started. */

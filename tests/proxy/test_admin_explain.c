@@ -1,5 +1,6 @@
 /* What explain says of what is stored, and of a request. The tiers are real; the clock is moved by hand. */
 #include "proxy/admin_explain.h"
+#include "proxy/config.h"
 
 #include "proxy/command_admin.h"
 #include "purge/tag.h"
@@ -94,7 +95,7 @@ static struct shelf shelf_new(void)
     struct cache_settings settings = { .memory_bytes = 16 << 20 };
     struct shelf s = { .c = { .cache = cache_new(&settings),
                               .purges = purge_open(NULL, NOW_S),
-                              .site = site_new("http://127.0.0.1:3000", why, sizeof why),
+                              .site = config_of_origin("http://127.0.0.1:3000", why, sizeof why),
                               .now_s = NOW_S } };
     ck_assert(s.c.cache != NULL && s.c.purges != NULL && s.c.site != NULL);
     return s;
@@ -114,7 +115,7 @@ static void put(struct shelf *s, const char *request_fields, int status, const c
     struct asked a;
     struct lines lines;
     uint64_t tags[TAG_MAX + 1];
-    const struct policy *p = &s->c.site->route.policy;
+    const struct policy *p = &s->c.site->unmatched->policy;
     const struct request_head *request = ask(&a, "GET /shelf", request_fields);
     struct field_section section = section_of(&lines, fields);
     struct key key;

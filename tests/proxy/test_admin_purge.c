@@ -1,5 +1,6 @@
 /* What POST /v1/purge asks for: read strictly, and in the form of the keys. */
 #include "proxy/admin_purge_order.h"
+#include "proxy/config.h"
 
 #include "tests/headers/table.h"
 
@@ -8,7 +9,7 @@
 static struct site *a_site(void)
 {
     char why[200];
-    struct site *s = site_new("http://127.0.0.1:3000", why, sizeof why);
+    struct site *s = config_of_origin("http://127.0.0.1:3000", why, sizeof why);
     ck_assert_msg(s != NULL, "%s", why);
     return s;
 }

@@ -1,5 +1,6 @@
 /* What weir tells of itself: each value once, in both formats, and well-formed. */
 #include "proxy/admin_stats.h"
+#include "proxy/config.h"
 
 #include "proxy/command_admin.h"
 #include "tests/headers/table.h"
@@ -160,7 +161,7 @@ START_TEST(the_workers_are_added_up)
     struct stats_snapshot *s = calloc(1, sizeof *s);
     w->cache = cache_new(&settings);
     w->purges = purge_open(NULL, 0);
-    w->site = site_new("unix:/run/api.sock", why, sizeof why);
+    w->site = config_of_origin("unix:/run/api.sock", why, sizeof why);
     w->worker_count = 2;
     for (size_t i = 0; i < 2; i++) {
         w->workers[i] = &workers[i];

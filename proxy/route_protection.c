@@ -1,0 +1,162 @@
+#include "proxy/route_protection.h"
+
+#include <crypt.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+enum { CREDENTIALS_MAX = 512 };
+
+struct protection {
+    struct protection_rules rules;
+    unsigned char secret[XXH3_SECRET_SIZE_MIN];
+    pthread_mutex_t lock; /* of what follows */
+    XXH128_hash_t remembered[PROTECTION_REMEMBERED];
+    int64_t second_s;
+    unsigned tries; /* in that second */
+};
+
+struct protection *protection_new(struct arena *a, const struct protection_rules *rules)
+{
+    struct protection *p = arena_alloc(a, sizeof *p);
+    if (p == NULL || getrandom(p->secret, sizeof p->secret, 0) != (ssize_t)sizeof p->secret) return NULL;
+    if (pthread_mutex_init(&p->lock, NULL) != 0) return NULL;
+    p->rules = *rules;
+    return p;
+}
+
+const struct protection_rules *protection_rules(const struct protection *p)
+{
+    return &p->rules;
+}
+
+const char *check_password_hash(struct view v)
+{
+    bool sound = v.len > 0 && v.at[0] == '$' && crypt_checksalt(v.at) == CRYPT_SALT_OK;
+    return sound ? NULL : "a hash that `openssl passwd -6` or `mkpasswd` makes: \"$6$...\", \"$y$...\"";
+}
+
+/* ---- tokens */
+
+/* As long for a token that is nearly right as for any other of its length. */
+static bool equal_in_constant_time(struct view given, struct view wanted)
+{
+    unsigned char difference = given.len != wanted.len;
+    for (size_t i = 0; i < given.len && wanted.len > 0; i++)
+        difference |= (unsigned char)(given.at[i] ^ wanted.at[i % wanted.len]);
+    return difference == 0;
+}
+
+static bool is_a_token(const struct protection_rules *rules, struct view given)
+{
+    bool found = false;
+    for (size_t i = 0; i < rules->tokens.count; i++)
+        found = equal_in_constant_time(given, rules->tokens.at[i]) || found;
+    return found;
+}
+
+/* ---- passwords */
+
+static int sextet(char c)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
+    return at != NULL ? (int)(at - alphabet) : -1;
+}
+
+/* RFC 4648 §4. @return length, or -1 */
+static int base64_decode(struct view v, char *to, size_t cap)
+{
+    unsigned bits = 0, held = 0;
+    size_t len = 0;
+    while (v.len > 0 && v.at[v.len - 1] == '=') v.len--;
+    for (size_t i = 0; i < v.len; i++) {
+        int n = sextet(v.at[i]);
+        if (n < 0 || len == cap) return -1;
+        bits = bits << 6 | (unsigned)n;
+        held += 6;
+        if (held < 8) continue;
+        held -= 8;
+        to[len++] = (char)(bits >> held & 0xff);
+    }
+    return (int)len;
+}
+
+static bool is_remembered(struct protection *p, XXH128_hash_t h)
+{
+    return XXH128_isEqual(p->remembered[h.low64 % PROTECTION_REMEMBERED], h) != 0;
+}
+
+/* May another password be tried in this second? */
+static bool take_a_try(struct protection *p, int64_t now_s)
+{
+    if (p->second_s != now_s) {
+        p->second_s = now_s;
+        p->tries = 0;
+    }
+    return p->tries++ < PROTECTION_TRIES;
+}
+
+/* An unknown name takes as long as a known one. */
+static bool password_is_right(const struct protection_rules *rules, struct view name, const char *password)
+{
+    const struct user *user = NULL;
+    for (size_t i = 0; i < rules->user_count && user == NULL; i++)
+        if (view_equal(rules->users[i].name, name)) user = &rules->users[i];
+    const char *hash = user != NULL ? user->hash : rules->users[0].hash;
+    struct crypt_data *data = calloc(1, sizeof *data);
+    bool right = false;
+    if (data != NULL) {
+        const char *made = crypt_r(password, hash, data);
+        right = made != NULL && made[0] != '*' && equal_in_constant_time(view_of_str(made), view_of_str(hash));
+        explicit_bzero(data, sizeof *data);
+    }
+    free(data);
+    return right && user != NULL;
+}
+
+static enum protection_verdict check_basic(struct protection *p, struct view encoded, int64_t now_s)
+{
+    char text[CREDENTIALS_MAX + 1];
+    int len = base64_decode(encoded, text, CREDENTIALS_MAX);
+    struct view pair = view_of(text, len > 0 ? (size_t)len : 0);
+    size_t colon = view_find(pair, 0, ':');
+    if (colon == pair.len || memchr(text, '\0', pair.len) != NULL) return PROTECTION_REFUSES;
+    text[pair.len] = '\0';
+    XXH128_hash_t hash = XXH3_128bits_withSecret(text, pair.len, p->secret, sizeof p->secret);
+    pthread_mutex_lock(&p->lock);
+    bool known = is_remembered(p, hash), may_try = known || take_a_try(p, now_s);
+    pthread_mutex_unlock(&p->lock);
+    enum protection_verdict verdict = known ? PROTECTION_ALLOWS : may_try ? PROTECTION_REFUSES : PROTECTION_WAITS;
+    if (!known && may_try && password_is_right(&p->rules, view_first(pair, colon), text + colon + 1)) {
+        verdict = PROTECTION_ALLOWS;
+        pthread_mutex_lock(&p->lock);
+        p->remembered[hash.low64 % PROTECTION_REMEMBERED] = hash;
+        pthread_mutex_unlock(&p->lock);
+    }
+    explicit_bzero(text, sizeof text);
+    return verdict;
+}
+
+enum protection_verdict protection_check(struct protection *p, struct field_section request, int64_t now_s)
+{
+    const struct field *line = field_first(request, FIELD_AUTHORIZATION);
+    if (line == NULL || field_next(request, line) != NULL) return PROTECTION_REFUSES;
+    if (view_starts_with_nocase(line->value, VIEW("Bearer "))) {
+        struct view token = view_trim_ows(view_after(line->value, strlen("Bearer ")));
+        return is_a_token(&p->rules, token) ? PROTECTION_ALLOWS : PROTECTION_REFUSES;
+    }
+    if (p->rules.user_count == 0 || !view_starts_with_nocase(line->value, VIEW("Basic "))) return PROTECTION_REFUSES;
+    return check_basic(p, view_trim_ows(view_after(line->value, strlen("Basic "))), now_s);
+}
+
+void protection_challenge(const struct protection *p, char *to, size_t cap)
+{
+    bool basic = p->rules.user_count > 0, bearer = p->rules.tokens.count > 0;
+    char one[160] = "", other[128] = "";
+    if (basic) snprintf(one, sizeof one, "Basic realm=\"%.64s\", charset=\"UTF-8\"", p->rules.realm);
+    if (bearer) snprintf(other, sizeof other, "Bearer realm=\"%.64s\"", p->rules.realm);
+    snprintf(to, cap, "%s%s%s", one, basic && bearer ? ", " : "", other);
+}

@@ -1,0 +1,37 @@
+/* settings: what the configuration says about the process itself. Part of a site: immutable, lives as long as it. */
+#ifndef WEIR_PROXY_SETTINGS_H
+#define WEIR_PROXY_SETTINGS_H
+
+#include "cache/policy.h"
+#include "proxy/cidr.h"
+#include "proxy/front.h"
+
+enum { SETTINGS_LISTEN_MAX = 64, SETTINGS_WORKERS_MAX = 256 };
+
+enum proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_REQUIRED };
+
+struct listen_settings {
+    const char *address;                /* "127.0.0.1:8080" */
+    enum proxy_protocol proxy_protocol; /* each connection begins with a PROXY protocol header, version 1 or 2 */
+};
+
+struct cidrs {
+    const struct cidr *at;
+    size_t count;
+};
+
+struct settings {
+    const struct listen_settings *listen;
+    size_t listen_count;
+    const char *admin_address;
+    struct views admin_tokens;
+    struct cidrs purge_allow;
+    struct cidrs trusted_proxies; /* whose Forwarded and X-Forwarded-* are believed */
+    const char *store_path;
+    int64_t store_bytes, memory_bytes;
+    int workers;
+    int64_t drain_ms;
+    struct front_settings limits;
+};
+
+#endif
