@@ -30,7 +30,9 @@ static const struct origin_server defaults = {
     .between_bytes_ms = 30000,
     .total_ms = 0,
     .queue_ms = 10000,
+    .idle_ms = 50000, /* below the keep-alive time of common servers: 60 s and 75 s */
     .connections_max = ORIGIN_CONNECTIONS_MAX,
+    .queue_max = ORIGIN_QUEUE_MAX,
 };
 
 static bool refuse(char *why, size_t cap, const char *reason, const char *url)

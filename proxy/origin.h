@@ -10,6 +10,14 @@
 
 #include <sys/types.h>
 
+/* How to speak https. */
+struct origin_tls {
+    const char *ca, *certificate, *key; /* files; NULL: the system's CAs, none, none */
+    const char *name;                   /* asked for by SNI and checked; NULL: the URL's host */
+    bool verify;
+};
+
+struct resolver;
 struct origin_client; /* one per worker */
 struct origin_fetch;
 
@@ -22,16 +30,19 @@ enum {
 
 /* Where a server is and how to treat it. */
 struct origin_server {
-    const char *base_url;     /* "http://127.0.0.1:3000", "https://api.example.com" */
-    const char *unix_path;    /* or NULL */
-    const char *authority;    /* what Host says when the client's own Host is not kept */
-    const char *path_prefix;  /* of the origin URL, "" when none */
-    int64_t connect_ms;       /* 3 000 */
-    int64_t first_byte_ms;    /* 30 000: from the request sent to a complete response head */
-    int64_t between_bytes_ms; /* 30 000: without progress */
-    int64_t total_ms;         /* 0: none */
-    int64_t queue_ms;         /* 10 000: waiting for a connection */
-    unsigned connections_max; /* per worker */
+    const char *base_url;         /* "http://127.0.0.1:3000", "https://api.example.com" */
+    const char *unix_path;        /* or NULL */
+    const char *authority;        /* what Host says when the client's own Host is not kept */
+    const char *path_prefix;      /* of the origin URL, "" when none */
+    int64_t connect_ms;           /* 3 000 */
+    int64_t first_byte_ms;        /* 30 000: from the request sent to a complete response head */
+    int64_t between_bytes_ms;     /* 30 000: without progress */
+    int64_t total_ms;             /* 0: none */
+    int64_t queue_ms;             /* 10 000: waiting for a connection */
+    int64_t idle_ms;              /* 50 000: a connection kept for reuse */
+    unsigned connections_max;     /* per worker */
+    size_t queue_max;             /* fetches that wait for a connection, per worker */
+    const struct origin_tls *tls; /* NULL: as OpenSSL's own tools do it */
 };
 /** Understand `--origin`: http, https or unix:/path. Fills base_url... from malloc'd strings. @return false with `why` */
 MUST_USE bool origin_server_parse(const char *url, struct origin_server *out, char *why, size_t cap);
@@ -78,6 +89,8 @@ struct origin_request {
 };
 
 MUST_USE struct origin_client *origin_curl_new(struct loop *loop, char *why, size_t cap);
+/** Let names be resolved by `r`, which outlives the client. Without it every new connection asks for itself. */
+void origin_use_resolver(struct origin_client *c, struct resolver *r);
 /** Ends every fetch (ORIGIN_CANCELLED) and frees. */
 void origin_curl_free(struct origin_client *c);
 

@@ -8,8 +8,10 @@
  * it: curl may not be called from its own callbacks, and so no handler is ever called from inside an origin_ function. */
 #include "proxy/origin.h"
 
+#include "proxy/origin_address.h"
 #include "proxy/origin_head.h"
 #include "proxy/origin_sockets.h"
+#include "proxy/resolver.h"
 
 #include <assert.h>
 #include <curl/curl.h>
@@ -21,7 +23,9 @@
 
 enum {
     IDLE_CONNECTIONS_MAX = 1024,
-    IDLE_CONNECTION_S = 50, /* below the keep-alive time of common servers: 60 s and 75 s */
+    IDLE_S = 50,      /* of a connection, when nobody says */
+    LIFETIME_S = 300, /* of a connection to a name: then its addresses count anew */
+    ADDRESSES_BYTES = 1200,
     RECEIVE_BUFFER = 64 * 1024,
     INTERIM_MAX = 32,  /* interim responses of one fetch */
     OWN_LINES_MAX = 3, /* Accept, Expect, Content-Length */
@@ -39,8 +43,9 @@ TAILQ_HEAD(fetch_list, origin_fetch);
 /* An easy handle with what a response needs while it is read; used for one fetch after the other of one server. */
 struct channel {
     CURL *easy;
-    struct origin_fetch *fetch; /* NULL: idle */
-    struct channel *next;       /* idle ones */
+    struct origin_fetch *fetch;                /* NULL: idle */
+    struct channel *next;                      /* idle ones */
+    struct curl_slist *connect_to, *addresses; /* curl reads them when a fetch starts; NULL: none */
     enum shape shape;
     bool named; /* CUSTOMREQUEST is set */
     char error[CURL_ERROR_SIZE];
@@ -50,11 +55,15 @@ struct channel {
 /* A server's fetches: those under way, at most connections_max, and those that wait. */
 struct pool {
     struct origin_client *client;
-    struct origin_server server; /* base_url and unix_path are copies */
+    struct origin_server server; /* base_url, unix_path and tls are copies */
+    struct origin_tls tls;
+    struct origin_address address;
+    struct resolved *resolved;  /* NULL: has no name, or nobody resolves it */
+    unsigned addresses_version; /* that curl knows */
     struct pool *next;
     int64_t used_ms;
     struct fetch_list active, queue;
-    size_t active_count, queue_count, active_max;
+    size_t active_count, queue_count, active_max, queue_max;
     struct channel *idle;
 };
 
@@ -87,6 +96,8 @@ struct origin_client {
     CURLM *multi;
     int64_t curl_due_ms; /* -1: none */
     struct pool *pools;
+    struct resolver *resolver; /* NULL: curl's own */
+    unsigned addresses_turn;
     struct fetch_list todo;
     bool start; /* some pool may have a fetch to start */
     bool closing;
@@ -309,25 +320,43 @@ static size_t on_content(char *at, size_t size, size_t n, void *channel)
 static void channel_free(struct channel *ch)
 {
     if (ch->easy != NULL) curl_easy_cleanup(ch->easy);
+    curl_slist_free_all(ch->connect_to);
+    curl_slist_free_all(ch->addresses);
     free(ch);
 }
 
-/* What is the same for every fetch of a server. curl copies the strings. */
-static bool channel_set_up(struct channel *ch, struct origin_client *c, const struct origin_server *server)
-{
-    CURL *e = ch->easy;
-    const char *ca_file = getenv("SSL_CERT_FILE"); /* as with OpenSSL's own tools */
-    CURLcode rc = CURLE_OK;
 #define SET(option, value)                                                                                             \
     if (rc == CURLE_OK) rc = curl_easy_setopt(e, option, value)
-    SET(CURLOPT_URL, server->base_url);
+
+static bool channel_set_up_tls(CURL *e, const struct origin_tls *tls)
+{
+    const char *ca_file = tls->ca != NULL ? tls->ca : getenv("SSL_CERT_FILE"); /* as with OpenSSL's own tools */
+    CURLcode rc = CURLE_OK;
+    if (ca_file != NULL) SET(CURLOPT_CAINFO, ca_file);
+    SET(CURLOPT_CAPATH, NULL); /* with one curl reads all certificates anew for every connection: 20 ms of the loop */
+    if (tls->certificate != NULL) SET(CURLOPT_SSLCERT, tls->certificate);
+    if (tls->key != NULL) SET(CURLOPT_SSLKEY, tls->key);
+    SET(CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
+    SET(CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
+    return rc == CURLE_OK;
+}
+
+/* What is the same for every fetch of a server. curl copies the strings. */
+static bool channel_set_up(struct channel *ch, const struct pool *p)
+{
+    CURL *e = ch->easy;
+    struct origin_client *c = p->client;
+    const struct origin_server *server = &p->server;
+    CURLcode rc = CURLE_OK;
+    SET(CURLOPT_URL, p->address.url);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_NOPROXY, "*"); /* or the environment's http_proxy is obeyed */
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver's thread */
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)server->connect_ms);
-    SET(CURLOPT_MAXAGE_CONN, (long)IDLE_CONNECTION_S);
+    SET(CURLOPT_MAXAGE_CONN, (long)(server->idle_ms > 0 ? (server->idle_ms + 999) / 1000 : IDLE_S));
+    if (p->resolved != NULL) SET(CURLOPT_MAXLIFETIME_CONN, (long)LIFETIME_S);
     SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
     SET(CURLOPT_PRIVATE, ch);
     SET(CURLOPT_ERRORBUFFER, ch->error);
@@ -344,11 +373,15 @@ static bool channel_set_up(struct channel *ch, struct origin_client *c, const st
     SET(CURLOPT_WRITEFUNCTION, on_content);
     SET(CURLOPT_WRITEDATA, ch);
     if (server->unix_path != NULL) SET(CURLOPT_UNIX_SOCKET_PATH, server->unix_path);
-    if (ca_file != NULL) SET(CURLOPT_CAINFO, ca_file);
-    SET(CURLOPT_CAPATH, NULL); /* with one curl reads all certificates anew for every connection: 20 ms of the loop */
-#undef SET
-    return rc == CURLE_OK;
+    if (p->address.connect_to[0] != '\0') {
+        ch->connect_to = curl_slist_append(NULL, p->address.connect_to);
+        if (ch->connect_to == NULL) return false;
+        SET(CURLOPT_CONNECT_TO, ch->connect_to);
+    }
+    return rc == CURLE_OK && channel_set_up_tls(e, &p->tls);
 }
+
+#undef SET
 
 static struct channel *channel_take(struct pool *p)
 {
@@ -360,7 +393,7 @@ static struct channel *channel_take(struct pool *p)
     ch = calloc(1, sizeof(*ch));
     if (ch == NULL) return NULL;
     ch->easy = curl_easy_init();
-    if (ch->easy != NULL && channel_set_up(ch, p->client, &p->server)) return ch;
+    if (ch->easy != NULL && channel_set_up(ch, p)) return ch;
     channel_free(ch);
     return NULL;
 }
@@ -394,6 +427,24 @@ static CURLcode set_method(struct channel *ch, const struct origin_fetch *f)
     return rc;
 }
 
+/* curl learns of new addresses with the next fetch that starts, whichever it is: its handles share what it knows. When
+ * memory is short it goes on with the old ones. */
+static void tell_addresses(struct pool *p, struct channel *ch)
+{
+    char list[ADDRESSES_BYTES], line[ADDRESSES_BYTES + ORIGIN_HOST_MAX + 16];
+    unsigned version = resolved_list(p->resolved, p->client->addresses_turn++, list, sizeof(list));
+    if (version == 0) return;
+    snprintf(line, sizeof(line), "%s:%u:%s", p->address.host, p->address.port, list);
+    struct curl_slist *addresses = curl_slist_append(NULL, line);
+    if (addresses == NULL || curl_easy_setopt(ch->easy, CURLOPT_RESOLVE, addresses) != CURLE_OK) {
+        curl_slist_free_all(addresses);
+        return;
+    }
+    curl_slist_free_all(ch->addresses);
+    ch->addresses = addresses;
+    p->addresses_version = version;
+}
+
 /* ---- the life of a fetch */
 
 /* @return 0, or -ENOMEM: nothing has changed then */
@@ -408,6 +459,7 @@ static int fetch_start(struct origin_fetch *f)
     ch->fetch = f;
     ch->error[0] = '\0';
     origin_head_begin(&ch->head);
+    if (p->resolved != NULL && resolved_version(p->resolved) != p->addresses_version) tell_addresses(p, ch);
     if (rc != CURLE_OK || curl_multi_add_handle(p->client->multi, ch->easy) != CURLM_OK) {
         channel_give_back(p, ch);
         return -ENOMEM;
@@ -574,6 +626,29 @@ static void turn(void *client)
 
 /* ---- requests */
 
+static const char *copy_or_null(const char *text)
+{
+    return text != NULL ? strdup(text) : NULL;
+}
+
+static void tls_copy(struct origin_tls *to, const struct origin_tls *from)
+{
+    *to = (struct origin_tls){ .verify = from == NULL || from->verify };
+    if (from == NULL) return;
+    to->ca = copy_or_null(from->ca);
+    to->certificate = copy_or_null(from->certificate);
+    to->key = copy_or_null(from->key);
+    to->name = copy_or_null(from->name);
+}
+
+static void tls_release(struct origin_tls *tls)
+{
+    free((void *)(uintptr_t)tls->ca);
+    free((void *)(uintptr_t)tls->certificate);
+    free((void *)(uintptr_t)tls->key);
+    free((void *)(uintptr_t)tls->name);
+}
+
 static void pool_free(struct pool *p)
 {
     struct origin_fetch *f;
@@ -584,6 +659,8 @@ static void pool_free(struct pool *p)
         p->idle = ch->next;
         channel_free(ch);
     }
+    if (p->resolved != NULL) resolver_leave(p->client->resolver, &p->resolved);
+    tls_release(&p->tls);
     origin_server_release(&p->server);
     free(p);
 }
@@ -593,13 +670,32 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+static bool same_tls(const struct origin_tls *a, const struct origin_tls *b)
+{
+    static const struct origin_tls plain = { .verify = true };
+    if (a == NULL) a = &plain;
+    if (b == NULL) b = &plain;
+    return same_text(a->ca, b->ca) && same_text(a->certificate, b->certificate) && same_text(a->key, b->key) &&
+           same_text(a->name, b->name) && a->verify == b->verify;
+}
+
 /* By what it says, not by its address: a configuration that was reloaded may say something else at the same address. */
 static bool same_server(const struct origin_server *a, const struct origin_server *b)
 {
     return same_text(a->base_url, b->base_url) && same_text(a->unix_path, b->unix_path) &&
            a->connect_ms == b->connect_ms && a->first_byte_ms == b->first_byte_ms &&
            a->between_bytes_ms == b->between_bytes_ms && a->total_ms == b->total_ms && a->queue_ms == b->queue_ms &&
-           a->connections_max == b->connections_max;
+           a->connections_max == b->connections_max && a->queue_max == b->queue_max && a->idle_ms == b->idle_ms &&
+           same_tls(a->tls, b->tls);
+}
+
+/* Also when nobody can resolve the name now: then curl asks for itself, until somebody can. */
+static bool pool_find_address(struct pool *p)
+{
+    struct resolver *r = p->client->resolver;
+    if (!origin_address_of(p->server.base_url, p->tls.name, &p->address)) return false;
+    if (r != NULL && p->address.is_name && p->server.unix_path == NULL) p->resolved = resolver_join(r, p->address.host);
+    return true;
 }
 
 static struct pool *pool_new(struct origin_client *c, const struct origin_server *server)
@@ -611,11 +707,14 @@ static struct pool *pool_new(struct origin_client *c, const struct origin_server
     p->server.authority = p->server.path_prefix = NULL; /* the request has them in its lines and its target */
     p->server.base_url = strdup(server->base_url);
     p->server.unix_path = server->unix_path != NULL ? strdup(server->unix_path) : NULL;
+    tls_copy(&p->tls, server->tls);
+    p->server.tls = &p->tls;
     p->active_max = server->connections_max;
     if (p->active_max == 0 || p->active_max > ORIGIN_CONNECTIONS_MAX) p->active_max = ORIGIN_CONNECTIONS_MAX;
+    p->queue_max = server->queue_max > 0 ? server->queue_max : ORIGIN_QUEUE_MAX;
     TAILQ_INIT(&p->active);
     TAILQ_INIT(&p->queue);
-    if (same_server(&p->server, server)) return p;
+    if (same_server(&p->server, server) && pool_find_address(p)) return p;
     pool_free(p); /* out of memory */
     return NULL;
 }
@@ -718,7 +817,7 @@ struct origin_fetch *origin_fetch(struct origin_client *c, const struct origin_r
                                   const struct origin_handler *handler, void *arg)
 {
     struct pool *p = c->closing ? NULL : pool_of(c, request->server);
-    if (p == NULL || p->queue_count >= ORIGIN_QUEUE_MAX) return NULL;
+    if (p == NULL || p->queue_count >= p->queue_max) return NULL;
     struct origin_fetch *f = fetch_new(request);
     if (f == NULL) return NULL;
     f->pool = p;
@@ -817,6 +916,11 @@ struct origin_client *origin_curl_new(struct loop *loop, char *why, size_t cap)
     }
     loop_add_hook(loop, (struct loop_hook){ .wait_ms = wait_ms, .turn = turn, .arg = c });
     return c;
+}
+
+void origin_use_resolver(struct origin_client *c, struct resolver *r)
+{
+    c->resolver = r;
 }
 
 void origin_curl_free(struct origin_client *c)

@@ -39,7 +39,7 @@ struct origin_health {
 
 /* Passive checks: after so many failures in a row a server is left alone, then tried with single requests. */
 struct origin_breaker {
-    int failures; /* 0: off */
+    int failures; /* 0: off; -1: 5 where there are several servers, else off */
     int64_t open_ms;
     int probes;  /* requests in a row that must succeed before it is trusted again */
     bool on_5xx; /* 502, 503 and 504 count as failures */
@@ -51,11 +51,7 @@ struct origin_retries {
     bool on_5xx;        /* 502, 503 and 504 are tried elsewhere too */
 };
 
-struct origin_tls {
-    const char *ca, *certificate, *key; /* files; NULL: the system's CAs, none, none */
-    const char *name;                   /* asked for by SNI and checked; NULL: the URL's host */
-    bool verify;
-};
+struct origin_state;
 
 struct origin_settings {
     const char *name;
@@ -67,7 +63,8 @@ struct origin_settings {
     const char *host_name; /* ORIGIN_HOST_NAMED */
     int64_t connect_ms, first_byte_ms, between_bytes_ms, total_ms, queue_ms, idle_ms;
     int connections; /* per server and worker */
-    int queue;       /* fetches that wait for a connection */
+    int in_flight;   /* fetches under way, all workers together; -1: no limit */
+    int queue;       /* fetches that wait: for a place among those, and for a connection, per server and worker */
     struct origin_health health;
     struct origin_breaker breaker;
     int64_t slow_start_ms; /* from 1 % to its whole share after it became well; 0: at once */
@@ -76,6 +73,7 @@ struct origin_settings {
     bool is_weir;        /* another weir: its Cache-Status and Age are chained */
     bool forward_purges; /* purges are handed on to it */
     struct view purge_token;
+    struct origin_state *state; /* what is learnt of the servers; shared, changes all the time */
 };
 
 #endif
