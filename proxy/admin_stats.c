@@ -1,6 +1,7 @@
 #include "proxy/admin_stats.h"
 
 #include "proxy/admin_internal.h"
+#include "proxy/admin_origins.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,8 +311,33 @@ static struct stats_snapshot *snapshot(const struct admin_request *r)
 void admin_stats(struct admin_request *r)
 {
     struct stats_snapshot *s = snapshot(r);
-    admin_answer_json(r, 200, s != NULL ? stats_json(s) : NULL);
+    json_t *json = s != NULL ? stats_json(s) : NULL;
+    struct site *site = weir_site(r->admin->weir);
+    if (json != NULL) (void)json_object_set_new(json, "origins", origins_json(site, loop_now_ms(r->admin->loop)));
+    site_unref(&site);
+    admin_answer_json(r, 200, json);
     free(s);
+}
+
+/* @param text  taken over. @return NULL: no memory */
+static char *with_origins(struct admin_request *r, char *text, size_t *len)
+{
+    char *all = NULL;
+    size_t all_len = 0;
+    FILE *f = open_memstream(&all, &all_len);
+    if (f == NULL) return text;
+    struct site *site = weir_site(r->admin->weir);
+    fwrite(text, 1, *len, f);
+    origins_prometheus(site, loop_now_ms(r->admin->loop), f);
+    site_unref(&site);
+    free(text);
+    bool failed = ferror(f) != 0;
+    if (fclose(f) == 0 && !failed) {
+        *len = all_len;
+        return all;
+    }
+    free(all);
+    return NULL;
 }
 
 void admin_metrics(struct admin_request *r)
@@ -319,6 +345,7 @@ void admin_metrics(struct admin_request *r)
     struct stats_snapshot *s = snapshot(r);
     size_t len = 0;
     char *text = s != NULL ? stats_prometheus(s, &len) : NULL;
+    if (text != NULL) text = with_origins(r, text, &len);
     admin_answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
     free(s);
 }

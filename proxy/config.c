@@ -1,6 +1,7 @@
 #include "proxy/config.h"
 
 #include "proxy/config_tables.h"
+#include "proxy/origin_state.h"
 #include "proxy/route_protection.h"
 #include "proxy/route_table.h"
 
@@ -168,6 +169,9 @@ static bool finish_server(struct loading *l, const struct origin_settings *o, st
     one->server.total_ms = o->total_ms;
     one->server.queue_ms = o->queue_ms;
     one->server.connections_max = (unsigned)o->connections;
+    one->server.queue_max = (size_t)o->queue;
+    one->server.idle_ms = o->idle_ms;
+    one->server.tls = &o->tls;
     one->host = host_of(o, &one->server);
     return true;
 }
@@ -201,7 +205,9 @@ static bool keep_origin(struct loading *l, struct origin_settings *o)
     o->server_count = parsed;
     check_tls(l, o);
     s->origins[s->origin_count++] = o;
-    return whole;
+    o->state = origin_state_new(o);
+    if (o->state == NULL) report_at(report_of(l), o->place, "out of memory");
+    return whole && o->state != NULL;
 }
 
 static struct origin_settings *origin_from_url(struct loading *l, const char *name, const char *url, struct place p)

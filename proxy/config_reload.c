@@ -1,5 +1,6 @@
 #include "proxy/config_reload.h"
 
+#include "proxy/health.h"
 #include "proxy/worker.h"
 
 #include <stdlib.h>
@@ -88,6 +89,7 @@ static void adopt(struct weir *w, struct site *after)
     w->site = site_ref(after);
     pthread_mutex_unlock(&w->site_lock);
     atomic_store(&w->drain_ms, after->settings.drain_ms);
+    if (w->health != NULL) health_watch(w->health, site_ref(after));
     for (size_t i = 0; i < w->worker_count; i++) worker_take_site(w->workers[i], site_ref(after));
     site_unref(&before);
 }
@@ -100,6 +102,7 @@ bool config_reload(struct reloader *r, struct config_report *report, size_t *cha
         say_refusal(r, report);
     } else {
         struct site *before = weir_site(r->weir);
+        site_inherit(after, before);
         adopt(r->weir, after);
         size_t count = say_changes(r, before, after);
         if (changes != NULL) *changes = count;

@@ -79,7 +79,7 @@ static void set_validators(const struct fetch *f, struct field *room, struct for
     c->drop_conditions = true;
 }
 
-static bool forward(struct fetch *f)
+static bool ask_server(struct fetch *f)
 {
     struct field room[RECORD_FIELDS_MAX];
     struct forward_lines lines;
@@ -89,8 +89,8 @@ static bool forward(struct fetch *f)
         .client_https = f->request.https,
         .via_pseudonym = VIEW("weir"),
         .instance = view_of_str(f->worker->weir->instance),
-        .origin_authority = f->route->host,
-        .path_prefix = f->route->server.path_prefix,
+        .origin_authority = fetch_server(f)->host,
+        .path_prefix = fetch_server(f)->server.path_prefix,
         .drop_conditions = f->drop_conditions,
         .range_first = -1,
         .range_last = -1,
@@ -105,7 +105,7 @@ static bool forward(struct fetch *f)
     int target_len = forward_target(&f->request, &c, target, sizeof target);
     if (target_len < 0 || forward_request(&f->request, &c, &lines) != 0) return false;
     struct origin_request request = {
-        .server = &f->route->server,
+        .server = &fetch_server(f)->server,
         .method = f->request.method_name,
         .target = view_of(target, (size_t)target_len),
         .lines = lines.lines,
@@ -121,6 +121,54 @@ static bool forward(struct fetch *f)
     stats_add(&f->worker->counters.fetches, 1);
     if (f->validating) stats_add(&f->worker->counters.validations, 1);
     return true;
+}
+
+/* Ask the server that was chosen. */
+static bool ask(struct fetch *f)
+{
+    if (ask_server(f)) return true;
+    fetch_leave_server(f, ORIGIN_CANCELLED);
+    f->refusal = "origin-queue-full";
+    return false;
+}
+
+static bool choose_and_ask(struct fetch *f)
+{
+    f->refusal = "origin-down";
+    return !f->worker->breaking_off && fetch_choose_server(f) && ask(f);
+}
+
+/* @return false: nobody is asked, f->refusal says why */
+static bool forward(struct fetch *f)
+{
+    switch (fetch_enter_gate(f)) {
+    case GATE_OPEN: return choose_and_ask(f);
+    case GATE_WAIT: return true;
+    case GATE_FULL: break;
+    }
+    f->refusal = "origin-queue-full";
+    return false;
+}
+
+static void end_upload(struct fetch *f)
+{
+    if (f->upload == NULL) return;
+    upload_on_filled(f->upload, NULL, NULL);
+    upload_discard(f->upload);
+}
+
+void fetch_refuse(struct fetch *f, const char *why)
+{
+    fetch_leave_gate(f);
+    end_upload(f);
+    fetch_fail(f, 503, why);
+    f->ended = true;
+    fetch_unref(&f);
+}
+
+void fetch_is_admitted(struct fetch *f)
+{
+    if (!choose_and_ask(f)) fetch_refuse(f, f->refusal);
 }
 
 static void resume_run(struct loop_task *t)
@@ -172,10 +220,7 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     f->worker->fetches++;
     if (f->in_background) stats_add(&f->worker->counters.refreshes, 1);
     if (forward(f)) return f;
-    fetch_fail(f, 503, "origin-queue-full");
-    if (f->upload != NULL) upload_on_filled(f->upload, NULL, NULL);
-    f->ended = true;
-    fetch_unref(&f);
+    fetch_refuse(f, f->refusal);
     return NULL;
 }
 
@@ -187,6 +232,7 @@ void fetch_forget_listener(struct fetch *f)
     bool wanted = f->storing || flight_waiters(f->flight) > 0 || f->in_background ||
                   (!f->has_response && (f->may_store || !method_is_safe(f->request.method)));
     if (!wanted && f->transfer != NULL && !f->ended) origin_cancel(f->transfer);
+    if (!wanted && f->waiting) fetch_stop_waiting(f, "cancelled");
 }
 
 bool fetch_answers_conditions(const struct fetch *f)
@@ -204,6 +250,7 @@ const struct fetch_response *fetch_response(const struct fetch *f)
 static void on_interim(void *arg, int status, struct field_section fields)
 {
     struct fetch *f = arg;
+    f->interim_sent = true;
     if (f->listener != NULL) f->listener->interim(f->listener, status, fields);
 }
 
@@ -220,6 +267,10 @@ static void on_missing_part(struct fetch *f, const struct response_head *head)
 static void on_head(void *arg, const struct response_head *head, int64_t content_length)
 {
     struct fetch *f = arg;
+    if (fetch_goes_elsewhere(f, head->status)) {
+        origin_cancel(f->transfer);
+        return;
+    }
     f->times.response_time_s = fetch_now_s(f);
     if (f->completing && (head->status == 206 || head->status == 416)) {
         on_missing_part(f, head);
@@ -300,15 +351,15 @@ static void on_end(void *arg, enum origin_result result, const char *why)
     struct fetch *f = arg;
     (void)why;
     f->transfer = NULL;
+    fetch_leave_server(f, result);
+    if (fetch_tries_again(f, result) && ask(f)) return; /* under way again */
     bool complete = result == ORIGIN_COMPLETE;
     bool not_modified = f->validating && f->response.status == 304 && f->response.body == NULL;
     if (complete && not_modified) f->anew = !fetch_freshen(f);
     if (complete && f->anew && forward_anew(f)) return; /* under way again */
     f->ended = true;
-    if (f->upload != NULL) {
-        upload_on_filled(f->upload, NULL, NULL);
-        upload_discard(f->upload);
-    }
+    fetch_leave_gate(f);
+    end_upload(f);
     if (f->response.body != NULL) {
         end_body(f, complete);
     } else if (!(complete && not_modified && !f->anew)) {

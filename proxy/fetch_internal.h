@@ -1,5 +1,5 @@
 /* fetch_internal: what the files of the fetch share: fetch.c (life, sending, what the origin says), fetch_copy.c (its copies
- * of heads), fetch_keep.c (what of a response is kept, and who hears of it), fetch_update.c (304, HEAD and 206 against what
+ * of heads), fetch_server.c (whom it asks), fetch_keep.c (what of a response is kept, and who hears of it), fetch_update.c (304, HEAD and 206 against what
  * is stored), fetch_invalidate.c (RFC 9111 §4.4).                                                                       */
 #ifndef WEIR_PROXY_FETCH_INTERNAL_H
 #define WEIR_PROXY_FETCH_INTERNAL_H
@@ -8,6 +8,7 @@
 #include "cache/validation.h"
 #include "headers/range.h"
 #include "proxy/fetch.h"
+#include "proxy/origin_state.h"
 #include "purge/tag.h"
 
 struct fetch {
@@ -31,6 +32,16 @@ struct fetch {
     struct upload *upload;
     struct fetch_listener *listener;
     struct origin_fetch *transfer; /* NULL: not under way */
+    struct gate_waiter waiter;     /* for a place at the origin */
+    struct loop_timer gate_timer;
+    bool waiting, has_place;
+    struct server_pick pick;    /* whom the transfer asks */
+    struct servers_tried tried; /* who failed */
+    unsigned tries;
+    const char *refusal; /* why nobody was asked */
+    int server_status;   /* of the transfer's response; 0: none yet */
+    bool interim_sent;   /* the client has heard of this transfer */
+    bool elsewhere;      /* what came is not taken: another server is asked when this transfer has ended */
     int64_t begun_us;
     struct response_times times;
     struct fetch_response response;
@@ -56,6 +67,27 @@ void fetch_end_in_purges(struct weir *w, const struct flight *flight);
 MUST_USE bool fetch_copy_request(struct fetch *f, const struct fetch_settings *s);
 /** The origin's head, with a Date of ours when it has none (RFC 9110 §6.6.1). */
 MUST_USE bool fetch_copy_response(struct fetch *f, const struct response_head *head);
+
+/* ---- fetch_server.c */
+/** Choose whom to ask; fetch_leave_server says what came of it. @return false: all are down, or were asked already */
+MUST_USE bool fetch_choose_server(struct fetch *f);
+const struct origin_server_settings *fetch_server(const struct fetch *f);
+void fetch_leave_server(struct fetch *f, enum origin_result result);
+/** After a failure: another server is chosen. Safe requests only, before the client heard anything, within the budget. */
+MUST_USE bool fetch_tries_again(struct fetch *f, enum origin_result result);
+/** A head came: whether it is to be let go, because another server may have a better answer. */
+MUST_USE bool fetch_goes_elsewhere(struct fetch *f, int status);
+
+/* ---- fetch_gate.c */
+/** GATE_WAIT: fetch_is_admitted or fetch_refuse is called later. */
+MUST_USE enum gate_verdict fetch_enter_gate(struct fetch *f);
+void fetch_leave_gate(struct fetch *f);
+/** Give up waiting, unless it has a place by now. */
+void fetch_stop_waiting(struct fetch *f, const char *why);
+/** fetch.c: it has its place. */
+void fetch_is_admitted(struct fetch *f);
+/** fetch.c: nobody is asked; the fetch is over. */
+void fetch_refuse(struct fetch *f, const char *why);
 
 /* ---- fetch_keep.c */
 /** Whether f->response is stored; sets f->storing. */

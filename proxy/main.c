@@ -2,7 +2,9 @@
 #include "proxy/admin.h"
 #include "proxy/config_reload.h"
 #include "proxy/command.h"
+#include "proxy/health.h"
 #include "proxy/options.h"
+#include "proxy/resolver.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -103,6 +105,18 @@ static int build_workers(struct weir *w, const struct settings *o)
     return 0;
 }
 
+/* What knows how the origins' servers do, and where they are. */
+static int build_watchers(struct weir *w)
+{
+    char why[WHY_BYTES] = "";
+    w->resolver = resolver_new(resolver_ask_system);
+    if (w->resolver == NULL) return fail(EXIT_RUNNING, "out of memory");
+    w->health = health_new(w->resolver, why, sizeof why);
+    if (w->health == NULL) return fail(EXIT_RUNNING, why);
+    health_watch(w->health, weir_site(w));
+    return 0;
+}
+
 /* ---- serving */
 
 /* Until one says that it is time to end. */
@@ -118,6 +132,8 @@ static void serve_signals(struct weir *w, const sigset_t *signals)
 
 static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
 {
+    if (resolver_start(w->resolver) != 0 || health_start(w->health) != 0)
+        return fail(EXIT_RUNNING, "cannot start a thread");
     for (size_t i = 0; i < w->worker_count; i++)
         if (worker_start(w->workers[i]) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
     if (admin_start(admin) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
@@ -144,6 +160,8 @@ static void weir_free(struct weir *w)
     if (w->store != NULL) store_close(w->store);
     /* The loops go last: a thread of the store may still be waking one whose work is done. */
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
+    health_free(w->health);
+    resolver_free(w->resolver);
     if (w->purges != NULL) purge_close(w->purges);
     if (w->cache != NULL) cache_free(w->cache);
     reloader_free(w->reloader);
@@ -199,6 +217,7 @@ static int serve_with(struct weir *w, const struct settings *o, const sigset_t *
 {
     char why[WHY_BYTES] = "";
     int rc = open_tiers(w, o);
+    if (rc == 0) rc = build_watchers(w);
     if (rc == 0) rc = build_workers(w, o);
     if (rc != 0) return rc;
     purge_set_sweeper(w->purges, sweep_memory, w);

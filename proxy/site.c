@@ -1,6 +1,7 @@
 #include "proxy/site.h"
 
 #include "headers/target.h"
+#include "proxy/origin_state.h"
 #include "proxy/route_table.h"
 
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct site *site_ref(struct site *s)
 
 static void release_origin(struct origin_settings *o)
 {
+    origin_state_free(o->state);
     for (size_t i = 0; i < o->server_count; i++) origin_server_release(&o->servers[i].server);
 }
 
@@ -37,6 +39,14 @@ void site_unref(struct site **s)
     for (size_t i = 0; i < gone->origin_count; i++) release_origin(gone->origins[i]);
     arena_free(gone->arena);
     free(gone);
+}
+
+void site_inherit(struct site *s, const struct site *before)
+{
+    for (size_t i = 0; i < s->origin_count; i++)
+        for (size_t j = 0; j < before->origin_count; j++)
+            if (strcmp(s->origins[i]->name, before->origins[j]->name) == 0)
+                origin_state_inherit(s->origins[i]->state, before->origins[j]->state);
 }
 
 struct site_lease *site_lease_new(struct site *s)

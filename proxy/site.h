@@ -36,6 +36,9 @@ MUST_USE struct site *site_new(void);
 struct site *site_ref(struct site *s);
 void site_unref(struct site **s);
 
+/** Go on with what was learnt of the servers of origins with the same names. Before anybody uses `s`. */
+void site_inherit(struct site *s, const struct site *before);
+
 /** Never NULL. */
 const struct route *site_route(const struct site *s, const struct request_head *request);
 

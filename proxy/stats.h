@@ -27,6 +27,7 @@
     X(purges, "purge_requests_total", "Purge requests accepted")                                                       \
     X(fetches, "fetches_total", "Requests sent to the origin")                                                         \
     X(fetch_failures, "fetch_failures_total", "Fetches that brought no response or a truncated one")                   \
+    X(retries, "retries_total", "Requests sent again, to another server of the origin")                                \
     X(refreshes, "refreshes_total", "Fetches in the background")                                                       \
     X(stored, "stored_total", "Responses stored")                                                                      \
     X(invalidations, "invalidations_total", "Unsafe requests that invalidated stored responses")                       \

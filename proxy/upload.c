@@ -16,6 +16,7 @@ struct upload {
     void (*filled)(void *arg);
     void *filled_arg;
     size_t first, used; /* a ring */
+    uint64_t total;     /* bytes that were put */
     char bytes[UPLOAD_BYTES];
 };
 
@@ -70,6 +71,7 @@ size_t upload_put(struct upload *u, const void *bytes, size_t len)
         u->used += n;
         done += n;
     }
+    u->total += done;
     u->put_waits = done < len;
     tell_filled(u);
     return done;
@@ -125,6 +127,18 @@ ssize_t upload_take(struct upload *u, void *to, size_t cap)
         u->drained(u->drained_arg);
     }
     return (ssize_t)n;
+}
+
+bool upload_may_rewind(const struct upload *u)
+{
+    return !u->discarding && u->total <= UPLOAD_BYTES;
+}
+
+void upload_rewind(struct upload *u)
+{
+    u->first = 0;
+    u->used = (size_t)u->total;
+    u->take_waits = false;
 }
 
 void upload_on_filled(struct upload *u, void (*filled)(void *arg), void *arg)

@@ -35,6 +35,9 @@ struct view upload_content(const struct upload *u);
 
 /** @return bytes; 0: complete; -EAGAIN: `filled` will be called; -ECANCELED: the client broke off */
 MUST_USE ssize_t upload_take(struct upload *u, void *to, size_t cap);
+/** Begin again with the first byte: for another server. Only while all of what came is still in the buffer. */
+bool upload_may_rewind(const struct upload *u);
+void upload_rewind(struct upload *u);
 void upload_on_filled(struct upload *u, void (*filled)(void *arg), void *arg);
 
 #endif

@@ -15,6 +15,8 @@ enum { WEIR_WORKERS_MAX = 256, WEIR_LISTENERS_MAX = 64 };
 
 struct worker;
 struct reloader;
+struct resolver;
+struct health;
 
 struct weir {
     struct clock clock;
@@ -24,7 +26,9 @@ struct weir {
     pthread_mutex_t site_lock;
     struct site *site; /* what new requests begin under; under site_lock: see weir_site */
     struct reloader *reloader;
-    char instance[17]; /* CDN-Loop's id: random, in hexadecimal */
+    struct resolver *resolver; /* of origin servers' names; NULL: none */
+    struct health *health;     /* NULL: nobody checks */
+    char instance[17];         /* CDN-Loop's id: random, in hexadecimal */
     struct worker *workers[WEIR_WORKERS_MAX];
     size_t worker_count;
     int64_t started_s;

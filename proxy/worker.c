@@ -69,6 +69,7 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     if (k->front == NULL) goto fail;
     k->origin = origin_curl_new(k->loop, why, cap);
     if (k->origin == NULL) goto fail;
+    origin_use_resolver(k->origin, w->resolver);
     for (size_t i = 0; i < n; i++) {
         if (front_listen(k->front, fds[i]) == 0) continue;
         snprintf(why, cap, "cannot watch a listening socket");
@@ -94,6 +95,7 @@ static bool is_idle(const struct worker *k)
 /* Ends what is left: broken off exchanges leave their flights, cancelled fetches end theirs. */
 static void break_off(struct worker *k)
 {
+    k->breaking_off = true;
     front_free(k->front);
     origin_curl_free(k->origin);
     while (k->exchanges > 0 || k->fetches > 0) loop_turn(k->loop);

@@ -31,7 +31,8 @@ struct worker {
     struct loop_task drain_task;
     struct loop_timer drain_timer;
     bool draining, drain_over, started;
-    uint64_t random; /* state of worker_random */
+    bool breaking_off; /* nobody is asked any more */
+    uint64_t random;   /* state of worker_random */
     pthread_t thread;
 };
 

@@ -1,0 +1,301 @@
+"""Three nginx and two scripted servers behind weir. While clients ask, servers are killed, stopped and brought back; no
+request may fail that another server could have answered. Ends with a line of what was retried, served stale and refused."""
+import http.client, json, os, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+WEIR = os.environ.get("WEIR", "build/weir")
+BASE = 20000 + os.getpid() % 900 * 10  # below the range from which the kernel gives ports to clients
+SITE, ADMIN = BASE, BASE + 1
+NGINX = [BASE + 2, BASE + 3, BASE + 4]
+ANSWERS, HANGS_UP, SLOW = BASE + 5, BASE + 6, BASE + 7
+CLIENTS = 8
+
+directory = tempfile.mkdtemp()
+running = {}
+
+
+def fail(why):
+    print(f"origins: {why}", file=sys.stderr)
+    with open(f"{directory}/weir.log", errors="replace") as log:
+        sys.stderr.write(log.read()[-4000:])
+    raise SystemExit(1)
+
+
+def wait_for(what, condition, seconds=10):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return
+        time.sleep(0.02)
+    fail(f"waited {seconds} s for {what}")
+
+
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def start_nginx(port):
+    home = f"{directory}/nginx-{port}"
+    os.makedirs(home, exist_ok=True)
+    with open(f"{home}/nginx.conf", "w") as f:
+        f.write(f"""daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;
+events {{ worker_connections 512; }}
+http {{ access_log off; keepalive_requests 100000;
+  client_body_temp_path {home}; proxy_temp_path {home}; fastcgi_temp_path {home}; uwsgi_temp_path {home}; scgi_temp_path {home};
+  server {{ listen 127.0.0.1:{port}; default_type text/plain;
+    location = /healthz {{ return 200 "fit as a fiddle"; }}
+    location /kept/ {{ add_header Cache-Control "max-age=1, stale-if-error=600"; return 200 "kept by {port}"; }}
+    location / {{ add_header Cache-Control no-store; return 200 "fresh from {port}"; }} }} }}
+""")
+    running[port] = subprocess.Popen(["nginx", "-p", home, "-c", f"{home}/nginx.conf"], stderr=subprocess.DEVNULL)
+    wait_for(f"nginx at {port}", lambda: listens(port))
+
+
+def end(name, how=signal.SIGKILL):
+    process = running.pop(name)
+    process.send_signal(how)
+    return process.wait(20)
+
+
+class Scripted(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    heard = []
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        Scripted.heard.append((self.server.server_port, self.command, self.path, body))
+        if self.server.server_port == HANGS_UP:
+            self.close_connection = True
+            return
+        if self.server.server_port == SLOW:
+            time.sleep(0.6)
+        content = b"heard " + body
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *words):
+        pass
+
+
+def ask(method, path, content=None, fields={}, host="a.example"):
+    c = http.client.HTTPConnection("127.0.0.1", SITE, timeout=20)
+    try:
+        c.request(method, path, content, {"Host": host, **fields})
+        r = c.getresponse()
+        return r.status, r.read().decode(), r.headers
+    finally:
+        c.close()
+
+
+def stats():
+    c = http.client.HTTPConnection("127.0.0.1", ADMIN, timeout=5)
+    c.request("GET", "/v1/stats")
+    return json.load(c.getresponse())
+
+
+def state_of(origin, port):
+    for s in stats()["origins"][origin]["servers"]:
+        if s["url"].endswith(f":{port}"):
+            return s["state"]
+
+
+class Load:
+    """Clients that ask for something new all the time, and what they heard."""
+
+    def __init__(self, host):
+        self.host, self.over, self.answers = host, False, {}
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(CLIENTS)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, number):
+        c, n = http.client.HTTPConnection("127.0.0.1", SITE, timeout=20), 0
+        while not self.over:
+            n += 1
+            try:
+                c.request("GET", f"/{number}/{n}", headers={"Host": self.host})
+                r = c.getresponse()
+                said = f"{r.status} {r.read().decode()}" if r.status == 200 else f"{r.status} {r.headers['Cache-Status']}"
+            except (OSError, http.client.HTTPException) as e:
+                said = f"no answer: {e!r}"
+                c.close()
+            with self.lock:
+                self.answers[said] = self.answers.get(said, 0) + 1
+
+    def end(self):
+        self.over = True
+        for t in self.threads:
+            t.join()
+        bad = {said: n for said, n in self.answers.items() if not said.startswith("200 ")}
+        if bad:
+            fail(f"of {sum(self.answers.values())} requests to {self.host} some failed: {bad}")
+        return sum(self.answers.values())
+
+
+def start_weir():
+    with open(f"{directory}/weir.yaml", "w") as f:
+        f.write(f"""
+listen: ["127.0.0.1:{SITE}"]
+admin: {{address: "127.0.0.1:{ADMIN}"}}
+store: {{path: {directory}/store, size: 64MiB}}
+memory: 16MiB
+workers: 2
+origins:
+  broken:
+    servers: [{", ".join(f'"http://127.0.0.1:{p}"' for p in NGINX)}]
+    first_byte_timeout: 500ms
+    breaker: {{failures: 3, open: 500ms, probes: 2}}
+    retries: {{attempts: 2}}
+    slow_start: 500ms
+  checked:
+    servers: [{", ".join(f'"http://127.0.0.1:{p}"' for p in NGINX)}]
+    balance: least_in_flight
+    health: {{path: /healthz, text: fiddle, interval: 100ms, timeout: 100ms, rise: 2, fall: 2}}
+    breaker: {{failures: 0}}
+    retries: {{attempts: 2}}
+  rude:
+    servers: ["http://127.0.0.1:{HANGS_UP}", {{url: "http://127.0.0.1:{ANSWERS}", backup: true}}]
+    breaker: {{failures: 0}}
+  busy:
+    servers: "http://127.0.0.1:{SLOW}"
+    in_flight: 2
+    queue: 3
+    queue_timeout: 300ms
+routes:
+  - {{match: busy.example, origin: busy}}
+  - {{match: a.example, origin: broken, cache: {{stale: {{if_unreachable: 600s}}}}}}
+  - {{match: checked.example, origin: checked}}
+  - {{match: rude.example, origin: rude, retry_post: true}}
+  - {{match: rude.example/never/, origin: rude}}
+""")
+    log = open(f"{directory}/weir.log", "w")
+    running["weir"] = subprocess.Popen([WEIR, "--config", f"{directory}/weir.yaml"], stdout=log, stderr=log)
+    wait_for("weir", lambda: running["weir"].poll() is not None or listens(SITE))
+    if running["weir"].poll() is not None:
+        fail("weir ended")
+
+
+def servers_come_and_go():
+    load = Load("a.example")
+    time.sleep(0.7)
+    end(NGINX[0])
+    time.sleep(1)
+    start_nginx(NGINX[0])
+    time.sleep(1)
+    running[NGINX[1]].send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    running[NGINX[1]].send_signal(signal.SIGCONT)
+    time.sleep(1)
+    asked = load.end()
+    for port in NGINX:
+        wait_for(f"{port} to be asked again", lambda: ask("GET", "/x") and state_of("broken", port) == "well")
+        if f"200 fresh from {port}" not in load.answers:
+            fail(f"{port} was never asked")
+    return asked
+
+
+def checks_tell_who_is_well():
+    wait_for("the first checks", lambda: state_of("checked", NGINX[2]) == "well")
+    load = Load("checked.example")
+    time.sleep(0.3)
+    running[NGINX[2]].send_signal(signal.SIGSTOP)
+    wait_for("a stopped server to be found ill", lambda: state_of("checked", NGINX[2]) == "ill")
+    running[NGINX[2]].send_signal(signal.SIGCONT)
+    wait_for("it to be found well", lambda: state_of("checked", NGINX[2]) == "well")
+    end(NGINX[2])
+    wait_for("a killed server to be found ill", lambda: state_of("checked", NGINX[2]) == "ill")
+    start_nginx(NGINX[2])
+    wait_for("it to be found well", lambda: state_of("checked", NGINX[2]) == "well")
+    return load.end()
+
+
+def all_down():
+    """What was stored is served stale; anything else is refused, with the time to come again."""
+    status, kept, _ = ask("GET", "/kept/1")
+    for port in NGINX:
+        end(port)
+    time.sleep(2)
+    wait_for("every server to be left alone", lambda: ask("GET", "/new")[0] == 503)
+    status, said, fields = ask("GET", "/new")
+    if status != 503 or "origin-down" not in fields["Cache-Status"] or int(fields["Retry-After"]) < 1:
+        fail(f"all down: {status} {fields}")
+    if ask("GET", "/kept/1")[:2] != (200, kept):
+        fail(f"nothing stale while all are down: {ask('GET', '/kept/1')}")
+    for port in NGINX:
+        start_nginx(port)
+    wait_for("the servers to be tried", lambda: ask("GET", "/new")[0] == 200)
+    wait_for("all to be well", lambda: ask("GET", "/new") and all(state_of("broken", p) == "well" for p in NGINX))
+
+
+def too_much_at_once():
+    said = []
+
+    def one(number):
+        status, _, fields = ask("GET", f"/busy/{number}", host="busy.example")
+        said.append(str(status) + " " + fields["Cache-Status"].partition("detail=")[2])
+
+    clients = [threading.Thread(target=one, args=(i,)) for i in range(10)]
+    for c in clients:
+        c.start()
+    for c in clients:
+        c.join()
+    expected = ["200 no-freshness"] * 2 + ["503 origin-queue-full"] * 5 + ["503 origin-queue-timed-out"] * 3
+    if sorted(said) != expected:
+        fail(f"two places, three that wait: {sorted(said)}")
+    if len([1 for _, _, path, _ in Scripted.heard if path.startswith("/busy/")]) != 2:
+        fail("the busy server heard of more than two")
+    for number in ("a", "b"):
+        if ask("GET", f"/busy/{number}", host="busy.example")[0] != 200:
+            fail("no place was given back")
+
+
+def heard(path):
+    return [(port, body) for port, method, target, body in Scripted.heard if target == path]
+
+
+def unsafe_requests_are_sent_once():
+    if ask("GET", "/get", host="rude.example")[0] != 200 or [p for p, _ in heard("/get")] != [HANGS_UP, ANSWERS]:
+        fail(f"a GET was not tried elsewhere: {heard('/get')}")
+    key = {"Idempotency-Key": "8e03978e"}
+    if ask("POST", "/plain", b"plum", host="rude.example")[0] != 502 or len(heard("/plain")) != 1:
+        fail(f"a POST was repeated: {heard('/plain')}")
+    if ask("POST", "/never/keyed", b"plum", key, host="rude.example")[0] != 502 or len(heard("/never/keyed")) != 1:
+        fail(f"a POST was repeated on a route that does not say so: {heard('/never/keyed')}")
+    status, said, _ = ask("POST", "/keyed", b"p" * 50000, key, host="rude.example")
+    if status != 200 or [(p, len(b)) for p, b in heard("/keyed")] != [(HANGS_UP, 50000), (ANSWERS, 50000)]:
+        fail(f"a POST with a key was not tried elsewhere: {status}, {[(p, len(b)) for p, b in heard('/keyed')]}")
+
+
+def main():
+    for port in (ANSWERS, HANGS_UP, SLOW):
+        server = ThreadingHTTPServer(("127.0.0.1", port), Scripted)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for port in NGINX:
+            start_nginx(port)
+        start_weir()
+        asked = servers_come_and_go() + checks_tell_who_is_well()
+        all_down()
+        too_much_at_once()
+        unsafe_requests_are_sent_once()
+        s = stats()
+        down = sum(o["all_down"] for o in s["origins"].values())
+        if end("weir", signal.SIGTERM) != 0:
+            fail("weir did not end well")
+        print(f"origins: {asked} requests under load, none failed; {s['requests']['retries']} retried, "
+              f"{s['requests']['stale_on_error']} served stale, {down} found every server down")
+    finally:
+        for name in list(running):
+            running[name].send_signal(signal.SIGCONT)
+            end(name)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+main()
