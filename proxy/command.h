@@ -8,5 +8,7 @@ int command_purge(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_explain(int argc, char **argv);
+/* This one asks no weir: it reads an access log. */
+int command_simulate(int argc, char **argv);
 
 #endif

@@ -253,7 +253,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {
         { "serve", serve },         { "purge", command_purge }, { "explain", command_explain },
-        { "stats", command_stats }, { "check", command_check },
+        { "stats", command_stats }, { "check", command_check }, { "simulate", command_simulate },
     };
     if (argc < 2 || argv[1][0] == '-') return serve(argc, argv);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

@@ -33,6 +33,7 @@ static const char usage[] =
     "  explain    what is stored for a URL, and what would happen to a request for it\n"
     "  stats      the counters of a running weir\n"
     "  check      read a configuration and say what it means\n"
+    "  simulate   what an access log would miss, by eviction policy and size\n"
     "\n"
     "Signals: SIGTERM and SIGINT finish what is under way and end weir; SIGHUP reads the configuration again.\n"
     "Exit status: 0 success, 1 failure while running, 2 wrong usage or configuration.\n";
