@@ -30,6 +30,7 @@ struct body {
     size_t segments;
     struct store *store; /* NULL: nothing is (or can any longer be) stored */
     uint64_t number;
+    uint64_t pinned;   /* the number that store_pin knows of; 0: none */
     int64_t committed; /* bytes that can be read from the store */
     bool keep_number, has_record;
     struct store_id record; /* whose content this is */
@@ -71,6 +72,13 @@ struct body *body_new(const struct body_settings *settings)
     return b;
 }
 
+/* While the body lives its content stays in the store, even when its record is replaced or evicted. Without memory for that
+ * a reader may find it gone, and says so. */
+static void pin(struct body *b)
+{
+    if (store_pin(b->store, b->number)) b->pinned = b->number;
+}
+
 struct body *body_stored(struct store *store, uint64_t number, int64_t length)
 {
     struct body_settings settings = { .length = length, .store = store };
@@ -80,6 +88,7 @@ struct body *body_stored(struct store *store, uint64_t number, int64_t length)
     b->filled = b->committed = length;
     b->number = number;
     b->keep_number = true;
+    pin(b);
     return b;
 }
 
@@ -93,6 +102,7 @@ static void body_free(struct body *b)
 {
     assert(b->readers == NULL);
     if (b->number != 0 && !b->keep_number) store_abandon(b->store, b->number);
+    if (b->pinned != 0) store_unpin(b->store, b->pinned);
     for (struct segment *s = b->first, *next; s != NULL; s = next) {
         next = s->next;
         free(s);
@@ -266,8 +276,10 @@ static bool stays_whole(const struct body *b, size_t more)
 /* The content turned out to be large: from now on it goes through the window. */
 static bool leave_whole(struct body *b)
 {
-    if (b->number == 0 && b->store != NULL && b->store_result == 0 && b->first == NULL)
+    if (b->number == 0 && b->store != NULL && b->store_result == 0 && b->first == NULL) {
         b->number = store_next_number(b->store);
+        pin(b);
+    }
     if (b->whole == NULL) return true;
     char *whole = b->whole;
     size_t len = (size_t)b->filled;

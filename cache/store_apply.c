@@ -86,7 +86,7 @@ static int forget_content(struct turn *t, uint64_t number, uint64_t len)
 {
     bool more;
     if (number == 0 || len == 0) return 0;
-    if (len > (uint64_t)STORE_INLINE_FORGET_CHUNKS * STORE_CHUNK_BYTES)
+    if (len > (uint64_t)STORE_INLINE_FORGET_CHUNKS * STORE_CHUNK_BYTES || store_is_pinned(t->s, number))
         return store_pending_put(t, number, PENDING_GARBAGE);
     return store_forget_chunks(t, number, STORE_INLINE_FORGET_CHUNKS, &more);
 }

@@ -174,9 +174,12 @@ int store_collect_garbage(struct turn *t)
     uint64_t number = 0;
     int rc = mdb_cursor_open(t->txn, t->s->dbi[DB_PENDING], &cursor);
     if (rc != 0) return rc;
-    while (number == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-        if (value.mv_size == 1 && *(char *)value.mv_data == PENDING_GARBAGE && key.mv_size == sizeof(struct order_key))
-            number = order_of(key.mv_data);
+    while (number == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        if (value.mv_size != 1 || *(char *)value.mv_data != PENDING_GARBAGE || key.mv_size != sizeof(struct order_key))
+            continue;
+        uint64_t candidate = order_of(key.mv_data);
+        if (!store_is_pinned(t->s, candidate)) number = candidate;
+    }
     mdb_cursor_close(cursor);
     if (rc == MDB_NOTFOUND) t->s->garbage = false;
     if (rc != 0) return rc == MDB_NOTFOUND ? 0 : rc;

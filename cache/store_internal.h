@@ -7,6 +7,7 @@
  *   store_writer.c  the queue and the writer thread: turns, failures, what callers may queue
  *   store_apply.c   what each queued operation does to the databases, inside a turn
  *   store_evict.c   who leaves: uses, hands, garbage, reclaiming after purges
+ *   store_pins.c    content that somebody reads
  *
  * The databases. Numbers in keys are big-endian, so that LMDB's order is theirs.
  *   index    id -> order                      the only large one with random keys
@@ -198,7 +199,8 @@ struct store_jobs {
     bool stop;
 };
 
-struct uses; /* store_evict.c */
+struct uses;       /* store_evict.c */
+struct store_pins; /* store_pins.c */
 
 struct store {
     char *path, *data_path;
@@ -226,6 +228,8 @@ struct store {
     struct store_state state, committed;
     struct op_list taken, background;
     struct uses *uses;
+    struct store_pins *pins;
+    atomic_bool unpinned; /* garbage that was being read may be free now */
     uint64_t live_pages;
     unsigned attempts; /* turns in a row that met a full map */
     unsigned tries;    /* to end a rest, that met a full map */
@@ -251,6 +255,12 @@ __attribute__((format(printf, 2, 3))) void store_say(struct store *s, const char
 int64_t store_clock_ms(void);
 /** What a caller sees of LMDB's return code. */
 int store_errno(int rc);
+
+/* ---- store_pins.c */
+
+struct store_pins *store_pins_new(void);
+void store_pins_free(struct store_pins *p);
+bool store_is_pinned(struct store *s, uint64_t number);
 
 /* ---- store_files.c */
 

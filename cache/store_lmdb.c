@@ -327,6 +327,7 @@ static void store_free(struct store *s)
 {
     store_files_unlock(s);
     free(s->uses);
+    store_pins_free(s->pins);
     free(s->path);
     free(s->data_path);
     free(s);
@@ -343,6 +344,7 @@ static struct store *store_new(const struct store_settings *settings)
     s->say_arg = settings->say_arg;
     s->path = strdup(settings->path);
     s->uses = store_uses_new();
+    s->pins = store_pins_new();
     pthread_mutex_init(&s->env_lock, NULL);
     pthread_mutex_init(&s->sync_lock, NULL);
     pthread_mutex_init(&s->queue.lock, NULL);
@@ -355,7 +357,7 @@ static struct store *store_new(const struct store_settings *settings)
     store_list_init(&s->queue.waiting);
     store_list_init(&s->taken);
     store_list_init(&s->background);
-    if (s->path == NULL || s->uses == NULL || asprintf(&s->data_path, "%s/data.mdb", s->path) < 0) {
+    if (s->path == NULL || s->uses == NULL || s->pins == NULL || asprintf(&s->data_path, "%s/data.mdb", s->path) < 0) {
         s->data_path = NULL;
         store_free(s);
         return NULL;

@@ -536,8 +536,9 @@ static bool make_room(struct store *s)
     return rc == 0;
 }
 
-static bool has_background(const struct store *s)
+static bool has_background(struct store *s)
 {
+    if (atomic_exchange_explicit(&s->unpinned, false, memory_order_acquire)) s->garbage = true;
     return s->garbage || s->background.first != NULL;
 }
 

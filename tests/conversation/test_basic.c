@@ -151,6 +151,29 @@ START_TEST(a_response_larger_than_the_store_streams_through)
 }
 END_TEST
 
+/* A client reads the head of a stored response and then nothing, while so much else is stored that it is evicted. */
+START_TEST(what_is_being_read_outlives_its_eviction)
+{
+    enum { LEN = 20 << 20, OTHERS = 40, OTHER_LEN = 4 << 20 }; /* 160 MiB through a store of 64 */
+    struct scene *s = scene_begin(NULL);
+    struct client *slow = client_arrives(s);
+    origin_answers_as(s, .target = "/slow", .status = "200", .fields = "Cache-Control: max-age=600", .pattern_len = LEN,
+                      .seed = 3, .times = ALWAYS);
+    reads_until_hit(s, "GET /slow", 3, LEN);
+    asks(s, slow, "GET /slow", "");
+    hears_head(s, slow, "200", "Cache-Status: weir; hit");
+    for (int i = 0; i < OTHERS; i++) {
+        origin_answers_as(s, .target = say(s, "/%d", i), .status = "200", .fields = "Cache-Control: max-age=600",
+                          .pattern_len = OTHER_LEN, .seed = (uint64_t)i);
+        client_asks(s, say(s, "GET /%d", i), "");
+        hears_head(s, scene_client(s), "200", "");
+        hears_pattern(s, scene_client(s), (uint64_t)i, 0, OTHER_LEN);
+    }
+    hears_pattern(s, slow, 3, 0, LEN);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(full_tiers_refuse_nobody)
 {
     enum { LEN = 4 << 20, COUNT_OF = 40 }; /* 160 MiB through a store of 64 and a memory of 16 */
@@ -369,6 +392,7 @@ int main(void)
         TABLE(content_is_the_same_to_the_byte, contents),
         TEST(a_response_larger_than_memory_is_a_hit_all_the_same),
         TEST(a_response_larger_than_the_store_streams_through),
+        TEST(what_is_being_read_outlives_its_eviction),
         TEST(full_tiers_refuse_nobody),
         TABLE(any_final_status_with_freshness_is_stored, statuses),
         TABLE(the_target_uri_is_the_key, keys),
