@@ -117,7 +117,7 @@ static const struct admin_route routes[] = {
     { "/", METHOD_GET, false, admin_page },           { "/healthz", METHOD_GET, true, healthz },
     { "/readyz", METHOD_GET, true, readyz },          { "/metrics", METHOD_GET, false, admin_metrics },
     { "/v1/stats", METHOD_GET, false, admin_stats },  { "/v1/explain", METHOD_GET, false, admin_explain },
-    { "/v1/purge", METHOD_POST, false, admin_purge },
+    { "/v1/purge", METHOD_POST, false, admin_purge }, { "/v1/reload", METHOD_POST, false, admin_reload },
 };
 
 static const struct admin_route *route_of(struct view path)

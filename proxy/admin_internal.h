@@ -4,6 +4,7 @@
  *   admin_purge.c    POST /v1/purge
  *   admin_stats.c    GET /v1/stats and /metrics
  *   admin_explain.c  GET /v1/explain
+ *   admin_reload.c   POST /v1/reload
  *   admin_page.c     GET /
  *
  * Everything happens in the admin thread, save that a purge is acknowledged from another, which only posts.              */
@@ -73,6 +74,7 @@ void admin_purge(struct admin_request *r);
 void admin_explain(struct admin_request *r);
 void admin_stats(struct admin_request *r);
 void admin_metrics(struct admin_request *r);
+void admin_reload(struct admin_request *r);
 void admin_page(struct admin_request *r);
 
 #endif

@@ -27,6 +27,8 @@ static const char page[] =
     "<dt><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a></dt><dd>alive; able to serve</dd>\n"
     "<dt><code>POST /v1/purge</code></dt>\n"
     "<dd>take responses out: <code>weir purge --help</code></dd>\n"
+    "<dt><code>POST /v1/reload</code></dt>\n"
+    "<dd>read the configuration again</dd>\n"
     "</dl>\n"
     "</html>\n";
 

@@ -4,6 +4,9 @@
 #include "proxy/worker.h"
 
 #include <stdlib.h>
+#include <unistd.h>
+
+enum { AWAIT_MS = 1000 };
 
 struct reloader {
     struct weir *weir;
@@ -94,6 +97,19 @@ static void adopt(struct weir *w, struct site *after)
     site_unref(&before);
 }
 
+/* So that a request which comes after the reload was reported done begins under it. A worker takes microseconds. */
+static void await_workers(const struct weir *w)
+{
+    for (size_t i = 0, waited_ms = 0; i < w->worker_count && waited_ms < AWAIT_MS;) {
+        if (atomic_load(&w->workers[i]->next_site) == NULL) {
+            i++;
+        } else {
+            usleep(1000);
+            waited_ms++;
+        }
+    }
+}
+
 bool config_reload(struct reloader *r, struct config_report *report, size_t *changes)
 {
     pthread_mutex_lock(&r->lock);
@@ -104,6 +120,7 @@ bool config_reload(struct reloader *r, struct config_report *report, size_t *cha
         struct site *before = weir_site(r->weir);
         site_inherit(after, before);
         adopt(r->weir, after);
+        await_workers(r->weir);
         size_t count = say_changes(r, before, after);
         if (changes != NULL) *changes = count;
         site_unref(&before);

@@ -857,7 +857,7 @@ static void *exchange_begin(void *owner, struct front_stream *s, const struct fr
     stats_add(&k->counters.requests, 1);
     if (x->request->method == METHOD_PURGE)
         purge_request_begin(x);
-    else if (answers_itself(x))
+    else if (answers_itself(x) || route_answers(x, r->has_content ? r->content_length : 0))
         ;
     else if (x->has_content && !begin_upload(x, r))
         answer_problem(x, 503, "out-of-memory");
@@ -866,11 +866,20 @@ static void *exchange_begin(void *owner, struct front_stream *s, const struct fr
     return x;
 }
 
+/* Of a content whose length was not told before. */
+static bool exceeds_limit(const struct exchange *x, size_t len)
+{
+    int64_t limit_bytes = x->route->request_limit_bytes;
+    return limit_bytes >= 0 && x->upload_bytes + (int64_t)len > limit_bytes;
+}
+
 static ssize_t exchange_content(void *context, const uint8_t *at, size_t len)
 {
     struct exchange *x = context;
     if (x->upload == NULL) return (ssize_t)len; /* answered without it */
+    if (exceeds_limit(x, len)) return -EFBIG;
     size_t taken = upload_put(x->upload, at, len);
+    x->upload_bytes += (int64_t)taken;
     if (taken < len && x->state == EXCHANGE_CONTENT) pass(x, REUSE_BECAUSE_METHOD); /* too long to be a key */
     return (ssize_t)taken;
 }

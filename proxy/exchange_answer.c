@@ -249,6 +249,7 @@ static void reply_fields(const struct exchange *x, const struct source *s, struc
     else
         reply_from_fields(head, s->fields, p, not_modified);
     if (s->age_s >= 0) reply_add_age(head, s->age_s);
+    route_edit_reply(x->route, head, s->record != NULL || x->outcome.stored);
 }
 
 static void add_ours(struct exchange *x, const struct source *s, struct reply_head *head)
@@ -387,8 +388,8 @@ void answer_from_fetch(struct exchange *x)
 
 /* ---- answers of weir's own */
 
-static void answer_own(struct exchange *x, int status, const char *content_type, char *text, size_t len,
-                       const char *extra_name, const char *extra_value)
+void answer_own(struct exchange *x, int status, const char *content_type, char *text, size_t len,
+                const char *extra_name, const char *extra_value)
 {
     struct reply_head head;
     struct field_section none = { NULL, 0 };
@@ -396,6 +397,7 @@ static void answer_own(struct exchange *x, int status, const char *content_type,
     head.date = NULL;
     if (content_type != NULL) reply_add(&head, "Content-Type", content_type);
     if (extra_name != NULL) reply_add(&head, extra_name, extra_value);
+    if (x->route->kind != ROUTE_PROXY) route_edit_reply(x->route, &head, false);
     reply_add_ours(&head, none, &x->outcome);
     struct front_reply reply = { .status = status,
                                  .fields = head.fields,

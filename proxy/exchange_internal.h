@@ -66,6 +66,7 @@ struct exchange {
     struct fetch *fetch; /* this exchange began it */
     struct fetch_listener listener;
     struct upload *upload;
+    int64_t upload_bytes; /* that have come */
     bool late; /* joined a flight whose response was already there */
     /* the answer */
     struct outcome outcome;
@@ -105,11 +106,20 @@ void answer_from_fetch(struct exchange *x);
 void answer_problem(struct exchange *x, int status, const char *detail);
 /** Any small answer: the text is copied. */
 void answer_text(struct exchange *x, int status, const char *content_type, const char *text, size_t len);
+/** The same with one field more, or none (NULL). The text is malloc'd and taken over; NULL: no content. */
+void answer_own(struct exchange *x, int status, const char *content_type, char *text, size_t len, const char *extra_name,
+                const char *extra_value);
 /** OPTIONS or TRACE that ends here. */
 void answer_options(struct exchange *x);
 void answer_trace(struct exchange *x);
 /** End readers and free what the answer held. */
 void answer_end(struct exchange *x);
+
+/* ---- exchange_route.c */
+
+/** Credentials that are missing, a content that is too long (-1: not known), a redirect, a fixed answer.
+ *  @return whether that was the answer */
+MUST_USE bool route_answers(struct exchange *x, int64_t content_length);
 
 /* ---- exchange_purge.c */
 

@@ -102,8 +102,11 @@ static bool ask_server(struct fetch *f)
         c.range_last = to_the_end ? -1 : f->missing.last;
     }
     lines.count = lines.used = 0;
-    int target_len = forward_target(&f->request, &c, target, sizeof target);
-    if (target_len < 0 || forward_request(&f->request, &c, &lines) != 0) return false;
+    struct request_head head = f->request;
+    struct field edited[FRONT_FIELDS_MAX + ROUTE_EDITS_MAX];
+    head.fields = route_request_fields(f->route, f->request.fields, edited);
+    int target_len = forward_target(&head, &c, target, sizeof target);
+    if (target_len < 0 || forward_request(&head, &c, &lines) != 0) return false;
     struct origin_request request = {
         .server = &fetch_server(f)->server,
         .method = f->request.method_name,

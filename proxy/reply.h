@@ -9,7 +9,7 @@
 #include "cache/precondition.h"
 #include "proxy/front.h"
 
-enum { REPLY_FIELDS_MAX = RECORD_FIELDS_MAX + 8, REPLY_LIST_MAX = 4096 };
+enum { REPLY_EDITS_MAX = 32, REPLY_FIELDS_MAX = RECORD_FIELDS_MAX + REPLY_EDITS_MAX + 8, REPLY_LIST_MAX = 4096 };
 
 struct reply_head {
     struct front_field fields[REPLY_FIELDS_MAX];

@@ -49,6 +49,7 @@ static void tell_freshness(struct reply_head *h, const char *cache_control)
     drop_field(h, VIEW("pragma"));
     drop_field(h, VIEW("age"));
     h->date = NULL;
+    reply_add(h, "Age", "0");
     reply_add(h, "Cache-Control", cache_control);
 }
 

@@ -9,7 +9,7 @@
 #include "proxy/reply.h"
 
 enum {
-    ROUTE_EDITS_MAX = 64,      /* of one direction */
+    ROUTE_EDITS_MAX = REPLY_EDITS_MAX, /* of one direction */
     ROUTE_LOCATION_MAX = 8192, /* of a redirect */
 };
 

@@ -34,7 +34,11 @@ const struct protection_rules *protection_rules(const struct protection *p)
 
 const char *check_password_hash(struct view v)
 {
-    bool sound = v.len > 0 && v.at[0] == '$' && crypt_checksalt(v.at) == CRYPT_SALT_OK;
+    static const char *const slow[] = { "$y$", "$gy$", "$7$", "$2a$", "$2b$", "$2y$", "$6$", "$5$" };
+    bool known = false;
+    for (size_t i = 0; i < sizeof slow / sizeof *slow; i++) known = known || view_starts_with(v, view_of_str(slow[i]));
+    int salt = known ? crypt_checksalt(v.at) : CRYPT_SALT_INVALID;
+    bool sound = salt == CRYPT_SALT_OK || salt == CRYPT_SALT_METHOD_LEGACY;
     return sound ? NULL : "a hash that `openssl passwd -6` or `mkpasswd` makes: \"$6$...\", \"$y$...\"";
 }
 
