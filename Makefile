@@ -114,6 +114,11 @@ run: packages
 	@ORIGIN=$(ORIGIN) BUILD=$(BUILD) etc/run
 install: all
 	install -D -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/weir/README.md
+
+.PHONY: deb
+deb: all
+	@etc/make-deb $(BUILD) $(VERSION)
 
 .PHONY: help
 help:
@@ -121,6 +126,7 @@ help:
 	@echo 'make check              install what is missing, build, run every test'
 	@echo 'make bench              speed beside nginx, Varnish, HAProxy and Traffic Server (docs/bench.md)'
 	@echo 'make, make install      build; install to PREFIX (/usr/local) under DESTDIR'
+	@echo 'make deb                a Debian package, in build/'
 	@echo 'make format             clang-format'
 
 .PHONY: format format-check
