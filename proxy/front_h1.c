@@ -396,6 +396,7 @@ void front_free(struct front *f)
     loop_watch_remove(f->loop, &f->mhd_watch);
     MHD_stop_daemon(f->daemon);
     front_linger_stop(f);
+    front_proxied_stop(f);
     assert(f->conn_count == 0 && f->active == 0);
     while (f->free_streams != NULL) {
         struct front_stream *s = f->free_streams;

@@ -4,6 +4,7 @@
  *   front_h1_head.c   a request head, checked and turned into views
  *   front_h1_reply.c  replies, refusals and interim responses
  *   front_h1_early.c  replies amid a long upload, which MHD cannot send
+ *   front_h1_proxied.c  PROXY protocol headers, before a connection is MHD's
  *   front_h1_conn.c   connections: accepting, deadlines, clients that leave
  *
  * A connection (struct conn) lives from MHD's NOTIFY_CONNECTION to its counterpart; a stream from the first handler
@@ -39,6 +40,7 @@ enum {
 
 struct conn;
 struct acceptor;
+struct proxied;
 struct lingerer;
 struct early_reply;
 
@@ -61,6 +63,7 @@ struct front {
     size_t conn_count, active;
     struct front_stream *free_streams;
     size_t free_count;
+    struct proxied *proxied; /* connections whose PROXY header is not yet here */
     struct lingerer *lingerers;
     size_t linger_count;
     bool draining, stopping;
@@ -196,10 +199,21 @@ void front_conn_break(struct conn *c);
 /** The connection is about to be closed with content unread, or still coming. */
 void front_conn_linger(struct conn *c);
 void front_linger_stop(struct front *f);
+
+/* front_h1_proxied.c */
+
+/** Take fd in once its PROXY header is here. */
+void front_proxied_begin(struct front *f, int fd, const struct sockaddr *peer, socklen_t len);
+void front_proxied_stop(struct front *f);
+
+/* front_h1_conn.c */
+
 void front_conn_watch(struct conn *c);
 void front_conn_unwatch(struct conn *c);
 void front_accept_resume(struct loop_timer *t);
 void front_accept_stop(struct front *f);
+/** A connection has gone: there is room for another. */
+void front_accept_more(struct front *f);
 struct front_peer front_peer_of(const struct conn *c);
 
 #endif

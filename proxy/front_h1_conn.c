@@ -12,6 +12,7 @@ struct acceptor {
     struct loop_watch watch;
     struct front *front;
     struct acceptor *next;
+    bool proxied; /* a PROXY protocol header comes first */
 };
 
 static int64_t min_ms(int64_t a, int64_t b)
@@ -35,6 +36,11 @@ void front_accept_resume(struct loop_timer *t)
     accept_set(f, false);
 }
 
+void front_accept_more(struct front *f)
+{
+    if (f->accept_paused && f->accept_timer.place == 0) accept_set(f, false);
+}
+
 /* Nothing to accept with: newcomers wait in the backlog. At the limit the next connection to close resumes. */
 static void accept_pause(struct front *f, bool at_limit)
 {
@@ -43,7 +49,7 @@ static void accept_pause(struct front *f, bool at_limit)
 }
 
 /* @return whether another one may be tried */
-static bool accept_one(struct front *f, int listener)
+static bool accept_one(struct front *f, const struct acceptor *a)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof(address);
@@ -51,7 +57,11 @@ static bool accept_one(struct front *f, int listener)
         accept_pause(f, true);
         return false;
     }
-    int fd = accept4(listener, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(a->watch.fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0 && a->proxied) {
+        front_proxied_begin(f, fd, (struct sockaddr *)&address, len);
+        return true;
+    }
     if (fd >= 0) {
         (void)MHD_add_connection(f->daemon, fd, (struct sockaddr *)&address, len); /* which closes fd when it fails */
         return true;
@@ -64,15 +74,17 @@ static void accept_ready(struct loop_watch *w, uint32_t events)
 {
     struct acceptor *a = (struct acceptor *)w;
     (void)events;
-    for (int n = 0; n < ACCEPTS_PER_TURN && accept_one(a->front, w->fd); n++) {
+    for (int n = 0; n < ACCEPTS_PER_TURN && accept_one(a->front, a); n++) {
     }
 }
 
-int front_listen(struct front *f, int fd)
+static int front_listen_as(struct front *f, int fd, bool proxied)
 {
     struct acceptor *a = calloc(1, sizeof(*a));
     if (a == NULL) return -ENOMEM;
-    *a = (struct acceptor){ .watch = { .ready = accept_ready, .fd = fd }, .front = f, .next = f->acceptors };
+    *a = (struct acceptor){
+        .watch = { .ready = accept_ready, .fd = fd }, .front = f, .next = f->acceptors, .proxied = proxied
+    };
     int rc = loop_watch_add(f->loop, &a->watch, f->accept_paused ? 0 : EPOLLIN);
     if (rc != 0) {
         free(a);
@@ -82,13 +94,23 @@ int front_listen(struct front *f, int fd)
     return 0;
 }
 
+int front_listen(struct front *f, int fd)
+{
+    return front_listen_as(f, fd, false);
+}
+
+int front_listen_proxied(struct front *f, int fd)
+{
+    return front_listen_as(f, fd, true);
+}
+
 /* Whoever is in the backlog has been connected by the kernel in our name, so is taken in before the door closes. */
 void front_accept_stop(struct front *f)
 {
     loop_timer_stop(f->loop, &f->accept_timer);
     while (f->acceptors != NULL) {
         struct acceptor *a = f->acceptors;
-        while (!f->stopping && accept_one(f, a->watch.fd)) {
+        while (!f->stopping && accept_one(f, a)) {
         }
         f->acceptors = a->next;
         loop_watch_remove(f->loop, &a->watch);
@@ -320,7 +342,7 @@ static void conn_free(struct conn *c)
     *(c->prev != NULL ? &c->prev->next : &f->conns) = c->next;
     f->conn_count--;
     free(c);
-    if (f->accept_paused && f->accept_timer.place == 0) accept_set(f, false);
+    front_accept_more(f);
 }
 
 /* Without memory for a connection its context stays NULL, and its first request closes it. */

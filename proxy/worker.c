@@ -50,6 +50,13 @@ void worker_take_site(struct worker *k, struct site *next)
     loop_post(k->loop, &k->site_task);
 }
 
+static int listen_on(struct worker *k, size_t listener, int fd)
+{
+    const struct settings *s = &k->lease->site->settings;
+    bool proxied = listener < s->listen_count && s->listen[listener].proxy_protocol == PROXY_PROTOCOL_REQUIRED;
+    return proxied ? front_listen_proxied(k->front, fd) : front_listen(k->front, fd);
+}
+
 struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, size_t cap)
 {
     struct worker *k = calloc(1, sizeof *k);
@@ -71,7 +78,7 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     if (k->origin == NULL) goto fail;
     origin_use_resolver(k->origin, w->resolver);
     for (size_t i = 0; i < n; i++) {
-        if (front_listen(k->front, fds[i]) == 0) continue;
+        if (listen_on(k, i, fds[i]) == 0) continue;
         snprintf(why, cap, "cannot watch a listening socket");
         goto fail;
     }

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WEIR = os.environ.get("WEIR", "build/weir")
 BASE = 20000 + os.getpid() % 900 * 10  # below the range from which the kernel gives ports to clients
-SITE, ADMIN = BASE, BASE + 1
+SITE, ADMIN, PROXIED = BASE, BASE + 1, BASE + 8
 NGINX = [BASE + 2, BASE + 3, BASE + 4]
 ANSWERS, HANGS_UP, SLOW = BASE + 5, BASE + 6, BASE + 7
 CLIENTS = 8
@@ -60,10 +60,11 @@ def end(name, how=signal.SIGKILL):
 
 class Scripted(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    heard = []
+    heard, fields = [], {}
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        Scripted.fields[self.path] = self.headers
         Scripted.heard.append((self.server.server_port, self.command, self.path, body))
         if self.server.server_port == HANGS_UP:
             self.close_connection = True
@@ -141,7 +142,7 @@ class Load:
 def start_weir():
     with open(f"{directory}/weir.yaml", "w") as f:
         f.write(f"""
-listen: ["127.0.0.1:{SITE}"]
+listen: ["127.0.0.1:{SITE}", {{address: "127.0.0.1:{PROXIED}", proxy_protocol: required}}]
 admin: {{address: "127.0.0.1:{ADMIN}"}}
 store: {{path: {directory}/store, size: 64MiB}}
 memory: 16MiB
@@ -169,6 +170,7 @@ origins:
     queue_timeout: 300ms
 routes:
   - {{match: busy.example, origin: busy}}
+  - {{match: plain.example, origin: "http://127.0.0.1:{ANSWERS}"}}
   - {{match: a.example, origin: broken, cache: {{stale: {{if_unreachable: 600s}}}}}}
   - {{match: checked.example, origin: checked}}
   - {{match: rude.example, origin: rude, retry_post: true}}
@@ -255,6 +257,37 @@ def too_much_at_once():
             fail("no place was given back")
 
 
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+PROXY_HEADERS = [  # and whom the origin hears of; None: the connection is closed
+    (b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\r\n", "192.0.2.7"),
+    (b"PROXY TCP6 2001:db8::7 2001:db8::1 4000 80\r\n", "2001:db8::7"),
+    (V2 + b"\x21\x11\0\x0c\xc0\0\x02\x08\xc0\0\x02\x01\x0f\xa0\0\x50", "192.0.2.8"),
+    (V2 + b"\x20\0\0\0", "127.0.0.1"),
+    (b"", None),
+    (b"PROXY NONSENSE\r\n", None),
+]
+
+
+def load_balancers_say_who_asks():
+    for number, (header, client) in enumerate(PROXY_HEADERS):
+        for pieces in (1, 3):
+            path = f"/from/{number}/{pieces}"
+            said = header + f"GET {path} HTTP/1.1\r\nHost: plain.example\r\nConnection: close\r\n\r\n".encode()
+            with socket.create_connection(("127.0.0.1", PROXIED), timeout=10) as s:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                try:
+                    for at in range(pieces):
+                        s.sendall(said[len(said) * at // pieces : len(said) * (at + 1) // pieces])
+                        time.sleep(0.02 * (pieces > 1))
+                    answer = s.makefile("rb").read()
+                except (ConnectionResetError, BrokenPipeError):
+                    answer = b""
+            if client is None and answer != b"":
+                fail(f"served without a PROXY header: {header} {answer}")
+            if client is not None and Scripted.fields[path]["X-Forwarded-For"] != client:
+                fail(f"{header} in {pieces} pieces: {Scripted.fields[path]['X-Forwarded-For']}, {answer}")
+
+
 def heard(path):
     return [(port, body) for port, method, target, body in Scripted.heard if target == path]
 
@@ -284,6 +317,7 @@ def main():
         asked = servers_come_and_go() + checks_tell_who_is_well()
         all_down()
         too_much_at_once()
+        load_balancers_say_who_asks()
         unsafe_requests_are_sent_once()
         s = stats()
         down = sum(o["all_down"] for o in s["origins"].values())
