@@ -103,8 +103,9 @@ struct front_settings {
 };
 
 /** Whether address_port can be listened on, and nobody (another weir included) does. Sockets of listener_open share a port
- *  among themselves, so ask this first. @return 0; -EINVAL: no address; else negative errno; with `why` */
-MUST_USE int listener_check(const char *address_port, char *why, size_t cap);
+ *  among themselves, so ask this first, of all addresses, so that none is asked for twice; then close what it returned.
+ *  @return a socket that nobody shares; -EINVAL: no address; else negative errno; with `why` */
+MUST_USE int listener_claim(const char *address_port, char *why, size_t cap);
 /** Open a listening socket with SO_REUSEPORT ("127.0.0.1:8080", "[::1]:8080"). @return fd, or -1 with `why` */
 MUST_USE int listener_open(const char *address_port, char *why, size_t cap);
 

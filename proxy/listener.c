@@ -74,12 +74,9 @@ static int open_as(const char *address_port, enum sharing sharing, char *why, si
     return fd;
 }
 
-int listener_check(const char *address_port, char *why, size_t cap)
+int listener_claim(const char *address_port, char *why, size_t cap)
 {
-    int fd = open_as(address_port, ALONE, why, cap);
-    if (fd < 0) return fd;
-    close(fd);
-    return 0;
+    return open_as(address_port, ALONE, why, cap);
 }
 
 int listener_open(const char *address_port, char *why, size_t cap)

@@ -71,14 +71,24 @@ static void sweep_memory(void *arg, uint64_t below_seq)
     memory_sweep(cache_memory(w->cache), keep_after_purges, w);
 }
 
+static const char *address_at(const struct settings *o, size_t i)
+{
+    return i < o->listen_count ? o->listen[i].address : o->admin_address;
+}
+
+/* Two listeners on one port would share its clients by chance: each address is claimed before any is opened. */
 static int check_addresses(const struct settings *o)
 {
     char why[WHY_BYTES];
-    for (size_t i = 0; i <= o->listen_count; i++) {
-        int rc = listener_check(i < o->listen_count ? o->listen[i].address : o->admin_address, why, sizeof why);
-        if (rc != 0) return fail(rc == -EINVAL ? EXIT_USAGE : EXIT_RUNNING, why);
+    int claimed[WEIR_LISTENERS_MAX + 1], rc = 0;
+    size_t n = 0;
+    for (; n <= o->listen_count && rc == 0; n++) {
+        claimed[n] = listener_claim(address_at(o, n), why, sizeof why);
+        if (claimed[n] < 0) rc = fail(claimed[n] == -EINVAL ? EXIT_USAGE : EXIT_RUNNING, why);
     }
-    return 0;
+    while (n-- > 0)
+        if (claimed[n] >= 0) close(claimed[n]);
+    return rc;
 }
 
 static int open_listeners(const struct settings *o, int *fds)
