@@ -1,6 +1,8 @@
 /* Who may purge and administer. */
 #include "proxy/weir.h"
 
+#include "proxy/client_claims.h"
+
 struct site *weir_site(struct weir *w)
 {
     pthread_mutex_lock(&w->site_lock);
@@ -43,8 +45,22 @@ bool weir_token_matches(const struct settings *s, struct field_section request)
     return matches;
 }
 
+static bool is_in(const struct cidrs *blocks, const struct sockaddr *address)
+{
+    return cidr_any_contains(blocks->at, blocks->count, address);
+}
+
+/* Behind a trusted proxy it is the client's address that counts. */
+static bool address_may_purge(const struct settings *s, const struct sockaddr *peer, struct field_section request)
+{
+    union client_address client;
+    if (peer == NULL) return false;
+    if (is_in(&s->trusted_proxies, peer) && client_address_claimed(&s->trusted_proxies, request, &client))
+        return is_in(&s->purge_allow, &client.any) && field_find(request, 0, VIEW("origin")) >= request.count;
+    return is_in(&s->purge_allow, peer) && !speaks_for_another(request);
+}
+
 bool weir_may_purge(const struct settings *s, const struct sockaddr *peer, struct field_section request)
 {
-    bool allowed = peer != NULL && cidr_any_contains(s->purge_allow.at, s->purge_allow.count, peer);
-    return (allowed && !speaks_for_another(request)) || weir_token_matches(s, request);
+    return address_may_purge(s, peer, request) || weir_token_matches(s, request);
 }

@@ -66,6 +66,7 @@ static void release(struct exchange *x)
     cache_query_end(&x->q);
     free(x->texts);
     free(x->job_fields);
+    free(x->claimed);
     site_lease_unref(&x->lease);
     exchange_free(x);
 }
@@ -848,6 +849,10 @@ static void *exchange_begin(void *owner, struct front_stream *s, const struct fr
     x->begun_us = clock_monotonic_us();
     x->lease = site_lease_ref(k->lease);
     x->site = x->lease->site;
+    if (!exchange_take_claims(x)) {
+        release(x);
+        return NULL;
+    }
     x->route = site_route(x->site, x->request);
     x->has_content = r->has_content;
     x->conditional = has_conditions(r->head->fields);

@@ -39,7 +39,8 @@ struct exchange {
     const struct site *site;
     const struct route *route;
     const struct request_head *request;
-    const struct sockaddr *peer; /* the front end's, until end */
+    struct claimed_request *claimed; /* a request of its own; NULL: the front end's is taken as it is */
+    const struct sockaddr *peer;     /* the front end's, until end */
     const char *client_ip;
     int64_t begun_us;
     enum exchange_state state;
@@ -67,7 +68,7 @@ struct exchange {
     struct fetch_listener listener;
     struct upload *upload;
     int64_t upload_bytes; /* that have come */
-    bool late; /* joined a flight whose response was already there */
+    bool late;            /* joined a flight whose response was already there */
     /* the answer */
     struct outcome outcome;
     struct object *object;
@@ -107,8 +108,8 @@ void answer_problem(struct exchange *x, int status, const char *detail);
 /** Any small answer: the text is copied. */
 void answer_text(struct exchange *x, int status, const char *content_type, const char *text, size_t len);
 /** The same with one field more, or none (NULL). The text is malloc'd and taken over; NULL: no content. */
-void answer_own(struct exchange *x, int status, const char *content_type, char *text, size_t len, const char *extra_name,
-                const char *extra_value);
+void answer_own(struct exchange *x, int status, const char *content_type, char *text, size_t len,
+                const char *extra_name, const char *extra_value);
 /** OPTIONS or TRACE that ends here. */
 void answer_options(struct exchange *x);
 void answer_trace(struct exchange *x);
@@ -120,6 +121,11 @@ void answer_end(struct exchange *x);
 /** Credentials that are missing, a content that is too long (-1: not known), a redirect, a fixed answer.
  *  @return whether that was the answer */
 MUST_USE bool route_answers(struct exchange *x, int64_t content_length);
+
+/* ---- exchange_client.c */
+
+/** Take x->request as the proxies in front of weir are to be understood. @return false: no memory */
+MUST_USE bool exchange_take_claims(struct exchange *x);
 
 /* ---- exchange_purge.c */
 

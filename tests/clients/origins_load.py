@@ -144,6 +144,8 @@ def start_weir():
         f.write(f"""
 listen: ["127.0.0.1:{SITE}", {{address: "127.0.0.1:{PROXIED}", proxy_protocol: required}}]
 admin: {{address: "127.0.0.1:{ADMIN}"}}
+trusted_proxies: ["192.0.2.0/24", "127.0.0.2"]
+purge: {{allow: ["198.51.100.0/24", "127.0.0.1"]}}
 store: {{path: {directory}/store, size: 64MiB}}
 memory: 16MiB
 workers: 2
@@ -288,6 +290,28 @@ def load_balancers_say_who_asks():
                 fail(f"{header} in {pieces} pieces: {Scripted.fields[path]['X-Forwarded-For']}, {answer}")
 
 
+CLAIMS = [  # by whom, method, what is said; the status, and what the origin hears
+    ("127.0.0.1", "GET", {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}, 200, ("127.0.0.1", "http")),
+    ("127.0.0.2", "GET", {"X-Forwarded-For": "7.7.7.7", "X-Forwarded-Proto": "https"}, 200, ("7.7.7.7, 127.0.0.2", "https")),
+    ("127.0.0.1", "PURGE", {}, 200, None),
+    ("127.0.0.2", "PURGE", {"X-Forwarded-For": "198.51.100.9"}, 200, None),
+    ("127.0.0.2", "PURGE", {"X-Forwarded-For": "203.0.113.9"}, 403, None),
+    ("127.0.0.3", "PURGE", {"X-Forwarded-For": "198.51.100.9"}, 403, None),
+]
+
+
+def only_trusted_proxies_are_believed():
+    for number, (source, method, fields, status, said) in enumerate(CLAIMS):
+        c = http.client.HTTPConnection("127.0.0.1", SITE, timeout=10, source_address=(source, 0))
+        c.request(method, f"/claim/{number}", headers={"Host": "plain.example", **fields})
+        r = c.getresponse()
+        r.read()
+        c.close()
+        got = Scripted.fields.get(f"/claim/{number}", {})
+        if r.status != status or said not in (None, (got.get("X-Forwarded-For"), got.get("X-Forwarded-Proto"))):
+            fail(f"{source} {method} {fields}: {r.status}, {dict(got)}")
+
+
 def heard(path):
     return [(port, body) for port, method, target, body in Scripted.heard if target == path]
 
@@ -318,6 +342,7 @@ def main():
         all_down()
         too_much_at_once()
         load_balancers_say_who_asks()
+        only_trusted_proxies_are_believed()
         unsafe_requests_are_sent_once()
         s = stats()
         down = sum(o["all_down"] for o in s["origins"].values())
