@@ -103,7 +103,7 @@ static void take_tokens(struct loading *l)
     for (size_t i = 0; !file_wins && i < s->admin_tokens.count; i++) all[n++] = s->admin_tokens.at[i];
     if (!file_wins && l->file->admin_token.len > 0) all[n++] = l->file->admin_token;
     if (given.len > 0) all[n++] = arena_copy(l->reader.arena, given);
-    s->admin_tokens = (struct views){ all, n };
+    s->admin_tokens = n > 0 ? (struct views){ all, n } : (struct views){ NULL, 0 };
 }
 
 /* A loopback address needs no token; any other is open to whoever can reach it. */

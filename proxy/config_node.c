@@ -220,10 +220,13 @@ static void say_syntax_error(struct builder *b, const yaml_parser_t *p)
 {
     struct place at = place_of(b, &p->problem_mark);
     const char *problem = p->problem != NULL ? p->problem : "not YAML";
-    bool tab = strstr(problem, "cannot start any token") != NULL;
-    const char *hint = tab ? "; indentation is made of spaces, and a text with @, `, % or a tab in front needs quotes"
-                           : "; see the line and the one before it";
-    FAIL(b, at, "%s%s%s%s", problem, p->context != NULL ? " " : "", p->context != NULL ? p->context : "", hint);
+    const char *context = p->context != NULL ? p->context : "";
+    const char *hint = "see the line and the one before it";
+    if (strstr(problem, "cannot start any token") != NULL)
+        hint = "indentation is made of spaces, and a text that begins with @, `, % or a tab needs quotes";
+    else if (strstr(context, "flow") != NULL)
+        hint = "inside {...} and [...] a text with any of {}[], needs quotes, ${NAME} too";
+    FAIL(b, at, "%s%s%s; %s", problem, context[0] != '\0' ? " " : "", context, hint);
 }
 
 static void parse_events(struct builder *b, yaml_parser_t *p)

@@ -267,7 +267,8 @@ static void take_value(struct config_reader *r, const struct setting *row, const
     bool flag;
     struct views views;
     bool is_text = node_of(n)->kind == NODE_TEXT;
-    if (row->unset != NULL && is_text && view_equal(node_of(n)->text, view_of_str(row->unset))) {
+    if (row->unset != NULL && row->type != SETTING_OWN && is_text &&
+        view_equal(node_of(n)->text, view_of_str(row->unset))) {
         take_unset(row, to);
         return;
     }
@@ -356,7 +357,7 @@ static void write_views(const struct setting *row, const struct views *v, struct
 
 static void write_text(const struct setting *row, struct view v, struct text_out *o)
 {
-    if (v.at == NULL && row->unset != NULL)
+    if (v.len == 0 && row->unset != NULL)
         out_format(o, "%s", row->unset);
     else if (row->secret)
         out_secret(o, v);

@@ -89,35 +89,12 @@ static void cidrs_write(struct text_out *o, const void *from)
     out_format(o, "]");
 }
 
-/* ---- admin.token and admin.tokens */
-
-static void token_read(struct config_reader *r, const struct node *n, void *to)
-{
-    struct view token;
-    if (!reader_secret(r, n, &token)) return;
-    const char *right = check_secret(token);
-    if (right != NULL)
-        report_at(r->report, n->place, "token: no such secret; it takes %s", right);
-    else
-        memcpy(to, &token, sizeof token);
-}
-
-static void token_write(struct text_out *o, const void *from)
-{
-    struct view token;
-    memcpy(&token, from, sizeof token);
-    if (token.at == NULL)
-        out_format(o, "none");
-    else
-        out_secret(o, token);
-}
-
 /* ---- the tables */
 
 static const struct setting admin_rows[] = {
     { "address", SETTING_TEXT, AT(settings.admin_address), .check = check_address_port, .fixed = true,
       .help = "admin API, metrics, dashboard; an address that is not loopback needs a token" },
-    { "token", SETTING_OWN, AT(admin_token), .unset = "none", .read = token_read, .write = token_write,
+    { "token", SETTING_VIEW, AT(admin_token), .unset = "none", .secret = true, .check = check_secret,
       .help = "a text, or {file: PATH}; also from WEIR_ADMIN_TOKEN or --admin-token-file" },
     { "tokens", SETTING_VIEWS, AT(settings.admin_tokens), .unset = "none", .secret = true, .check = check_secret,
       .most = TOKENS_MAX, .help = "where there are several" },
