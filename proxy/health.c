@@ -244,7 +244,7 @@ struct health *health_new(struct resolver *r, char *why, size_t cap)
     }
     h->watch_task.run = watch_run;
     h->stop_task.run = stop_run;
-    h->client = origin_curl_new(h->loop, why, cap);
+    h->client = origin_client_new(h->loop, why, cap);
     if (h->client != NULL) {
         origin_use_resolver(h->client, r);
         return h;
@@ -277,7 +277,7 @@ void health_free(struct health *h)
         pthread_join(h->thread, NULL);
     }
     if (h->watched != NULL) watched_drop(h->watched);
-    origin_curl_free(h->client); /* ends what is under way, and with it what was dropped */
+    origin_client_free(h->client); /* ends what is under way, and with it what was dropped */
     struct site *next = atomic_exchange(&h->next, NULL);
     site_unref(&next);
     loop_free(h->loop);

@@ -1,4 +1,4 @@
-/* origin: fetching from an origin server. The only file that knows libcurl is origin_curl.c.
+/* origin: fetching from an origin server.
  * Ownership: origin_fetch copies what it needs of the request before it returns; `end` is called exactly once for every
  * fetch that origin_fetch accepted (never from inside origin_fetch), and the fetch is gone after it.
  * Threads: everything in the thread of the origin client's loop.                                                         */
@@ -84,15 +84,15 @@ struct origin_request {
     size_t line_count;
     bool has_content;
     int64_t content_length;  /* -1: chunked */
-    bool may_resend;         /* safe: curl may repeat it on a fresh connection; otherwise sent once */
+    bool may_resend;         /* safe: may be repeated on a fresh connection; otherwise sent once */
     bool expects_no_content; /* HEAD */
 };
 
-MUST_USE struct origin_client *origin_curl_new(struct loop *loop, char *why, size_t cap);
+MUST_USE struct origin_client *origin_client_new(struct loop *loop, char *why, size_t cap);
 /** Let names be resolved by `r`, which outlives the client. Without it every new connection asks for itself. */
 void origin_use_resolver(struct origin_client *c, struct resolver *r);
 /** Ends every fetch (ORIGIN_CANCELLED) and frees. */
-void origin_curl_free(struct origin_client *c);
+void origin_client_free(struct origin_client *c);
 
 /** @return NULL when memory or the queue is short: answer 503. */
 MUST_USE struct origin_fetch *origin_fetch(struct origin_client *c, const struct origin_request *request,

@@ -74,7 +74,7 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     /* The front first: what its turn begins to fetch is sent in the same turn of the loop. */
     k->front = front_h1_new(k->loop, &k->lease->site->settings.limits, &exchange_handler, k, why, cap);
     if (k->front == NULL) goto fail;
-    k->origin = origin_curl_new(k->loop, why, cap);
+    k->origin = origin_client_new(k->loop, why, cap);
     if (k->origin == NULL) goto fail;
     origin_use_resolver(k->origin, w->resolver);
     for (size_t i = 0; i < n; i++) {
@@ -87,7 +87,7 @@ no_memory:
     snprintf(why, cap, "out of memory");
 fail:
     if (k != NULL && k->front != NULL) front_free(k->front);
-    if (k != NULL && k->origin != NULL) origin_curl_free(k->origin);
+    if (k != NULL && k->origin != NULL) origin_client_free(k->origin);
     if (k != NULL && k->loop != NULL) loop_free(k->loop);
     if (k != NULL) site_lease_unref(&k->lease);
     free(k);
@@ -104,7 +104,7 @@ static void break_off(struct worker *k)
 {
     k->breaking_off = true;
     front_free(k->front);
-    origin_curl_free(k->origin);
+    origin_client_free(k->origin);
     while (k->exchanges > 0 || k->fetches > 0) loop_turn(k->loop);
 }
 

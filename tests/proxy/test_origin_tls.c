@@ -121,7 +121,7 @@ START_TEST(a_certificate_is_checked)
     int port;
     struct MHD_Daemon *origin = origin_start(&port);
     struct loop *loop = loop_new();
-    struct origin_client *client = origin_curl_new(loop, why, sizeof(why));
+    struct origin_client *client = origin_client_new(loop, why, sizeof(why));
     struct origin_server server;
     snprintf(url, sizeof(url), "https://%s:%d", c->host, port);
     ck_assert_msg(origin_server_parse(url, &server, why, sizeof(why)), "%s", why);
@@ -138,7 +138,7 @@ START_TEST(a_certificate_is_checked)
     while (h.ends == 0) loop_turn(loop);
     ck_assert_msg(h.result == c->want, "%s: %s", origin_result_name(h.result), h.why);
     ck_assert_int_eq(h.status, c->want == ORIGIN_COMPLETE ? 200 : 0);
-    origin_curl_free(client);
+    origin_client_free(client);
     loop_free(loop);
     origin_server_release(&server);
     MHD_stop_daemon(origin);
