@@ -14,11 +14,11 @@ static const char usage[] =
     "Usage: weir simulate FILE [options]\n"
     "\n"
     "Replays an access log against eviction policies and sizes of the cache and prints the miss ratios, by requests\n"
-    "and by bytes. s3-fifo is what weir's memory runs. FILE may be -, the standard input. No running weir is asked.\n"
+    "and by bytes. weir is what its memory runs: s3-fifo in 64 shards. FILE may be -, the standard input.\n"
     "\n"
     "  --size SIZE              a size of the cache, as in 256MiB; may be given several times\n"
     "                           [eight from 1 % to 100 % of what all responses take]\n"
-    "  --policy NAME            lru, fifo, sieve or s3-fifo; may be given several times  [all]\n"
+    "  --policy NAME            lru, fifo, sieve, s3-fifo or weir; may be given several times  [all]\n"
     "  --format NAME            common, combined (access logs) or key-size (lines of KEY SIZE)  [each line's own]\n"
     "  --limit N                stop after so many requests  [10000000]\n"
     "  --overhead SIZE          what a response takes beside its content: fields, metadata  [512]\n"
@@ -86,7 +86,7 @@ static int take_size(struct job *j)
 static int take_policy(struct job *j)
 {
     const struct simulate_policy *p = simulate_policy_named(optarg);
-    if (p == NULL) return command_wrong(&j->command, "--policy '%s'; it is lru, fifo, sieve or s3-fifo", optarg);
+    if (p == NULL) return command_wrong(&j->command, "--policy '%s'; it is lru, fifo, sieve, s3-fifo or weir", optarg);
     for (size_t i = 0; i < j->policy_count; i++)
         if (j->policies[i] == p) return COMMAND_GO_ON;
     j->policies[j->policy_count++] = p;

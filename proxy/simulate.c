@@ -4,7 +4,8 @@
 #include <errno.h>
 
 const struct simulate_policy *const simulate_policies[SIMULATE_POLICIES] = { &simulate_lru, &simulate_fifo,
-                                                                             &simulate_sieve, &simulate_s3_fifo };
+                                                                             &simulate_sieve, &simulate_s3_fifo,
+                                                                             &simulate_weir };
 
 const struct simulate_policy *simulate_policy_named(const char *name)
 {
