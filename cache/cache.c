@@ -28,6 +28,13 @@ struct cache {
     _Atomic uint64_t unshared[UNSHARED_SLOTS]; /* upper half: of the key's hash; lower half: until when (UTC seconds) */
 };
 
+/* The hot tier's own answer: there, and used since eviction last looked at it there. */
+static bool is_used_in_memory(void *arg, const struct store_id *id)
+{
+    struct cache *c = arg;
+    return memory_uses(c->memory, id) > 0;
+}
+
 struct cache *cache_new(const struct cache_settings *settings)
 {
     struct cache *c = calloc(1, sizeof *c);
@@ -52,6 +59,7 @@ struct cache *cache_new(const struct cache_settings *settings)
         c->content_limit_bytes = (int64_t)(stats.size_bytes / STORE_SHARE);
     }
     pthread_mutex_init(&c->vary_lock, NULL);
+    if (c->store != NULL) store_set_in_use(c->store, is_used_in_memory, c);
     return c;
 }
 

@@ -133,6 +133,9 @@ uint64_t store_count_key(struct store *s, const uint64_t key[2], uint64_t below_
 /** Remove every record (variant) of a key whose fetch_seq is below below_seq; done (may be NULL) when committed. */
 MUST_USE int store_remove_key(struct store *s, const uint64_t key[2], uint64_t below_seq, store_done done, void *arg);
 
+/** Whom eviction asks (on the writer thread) whether a record is used elsewhere, in memory say, before it lets it go. Set it
+ *  before the first put; it must not call the store. */
+void store_set_in_use(struct store *s, bool (*in_use)(void *arg, const struct store_id *id), void *arg);
 /** Note a use, for eviction. Cheap, any thread. */
 void store_touch(struct store *s, const struct store_id *id);
 

@@ -84,6 +84,12 @@ static int main_place(const struct store *s, bool ahead)
     return (s->state.main_ahead == 0) == ahead ? DB_MAIN_A : DB_MAIN_B;
 }
 
+/* What memory answers never asks the store: the hottest would look the coldest here. */
+static bool is_used(struct store *s, const struct store_id *id)
+{
+    return uses_of(s->uses, hash_of(id)) > 0 || (s->in_use != NULL && s->in_use(s->in_use_arg, id));
+}
+
 /* Move the hand of the young on. *left: a record has left. MDB_NOTFOUND: there are none. */
 static int young_step(struct turn *t, bool force, bool *left)
 {
@@ -97,7 +103,7 @@ static int young_step(struct turn *t, bool force, bool *left)
     if (rc == EBADMSG) return store_forget_broken(t, NULL, found.order);
     uint64_t weight = store_weight(&found.envelope), hash = hash_of(&found.envelope.id);
     s->state.young_bytes -= weight < s->state.young_bytes ? weight : s->state.young_bytes;
-    *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || uses_of(s->uses, hash) == 0);
+    *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || !is_used(s, &found.envelope.id));
     if (*left) {
         s->uses->ghosts[hash % GHOSTS] = (uint32_t)(hash >> 32);
         return store_forget_record(t, &found);
@@ -122,7 +128,7 @@ static int main_step(struct turn *t, bool force, bool *left)
     if (rc == EBADMSG) return store_forget_broken(t, NULL, found.order);
     uint64_t hash = hash_of(&found.envelope.id);
     unsigned uses = uses_of(s->uses, hash);
-    *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || uses == 0);
+    *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || !is_used(s, &found.envelope.id));
     if (*left) return store_forget_record(t, &found);
     if (uses > 0) uses_set(s->uses, hash, uses - 1);
     return store_record_move(t, &found, main_place(s, false));

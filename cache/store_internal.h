@@ -209,6 +209,8 @@ struct store {
     size_t turn_records, turn_bytes;
     void (*say)(void *arg, const char *line);
     void *say_arg;
+    bool (*in_use)(void *arg, const struct store_id *id); /* NULL: nobody knows */
+    void *in_use_arg;
     int state_fd;
 
     MDB_env *env; /* NULL while it could not be reopened */

@@ -239,6 +239,12 @@ void store_touch(struct store *s, const struct store_id *id)
     store_uses_note(s->uses, id);
 }
 
+void store_set_in_use(struct store *s, bool (*in_use)(void *arg, const struct store_id *id), void *arg)
+{
+    s->in_use = in_use;
+    s->in_use_arg = arg;
+}
+
 /* ---- failures */
 
 static bool is_full(int rc)

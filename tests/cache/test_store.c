@@ -704,6 +704,40 @@ START_TEST(used_records_outlive_a_scan)
 }
 END_TEST
 
+/* The hottest are answered from memory and never ask the store. */
+static bool is_hot(void *arg, const struct store_id *id)
+{
+    uint64_t hot = *(uint64_t *)arg;
+    for (uint64_t n = 1; n <= hot; n++) {
+        struct store_id other = id_of(n);
+        if (memcmp(&other, id, sizeof(other)) == 0) return true;
+    }
+    return false;
+}
+
+START_TEST(what_memory_uses_outlives_a_scan)
+{
+    enum { SCAN = 30000 };
+    uint64_t hot = 50, kept = 0;
+    struct place p = place_new(SMALL);
+    static char record[1000];
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    store_set_in_use(p.store, is_hot, &hot);
+    struct store_put put = { .record = record, .record_len = sizeof(record) };
+    for (uint64_t n = 1; n <= hot + SCAN; n++) {
+        put.id = id_of(n);
+        int rc;
+        while ((rc = store_put(p.store, &put, NULL, NULL)) == -EAGAIN) flush(p.store);
+        ck_assert_int_eq(rc, 0);
+    }
+    flush(p.store);
+    for (uint64_t n = 1; n <= hot; n++) kept += text_of(p.store, n) != NULL ? 1 : 0;
+    ck_assert_uint_eq(kept, hot);
+    ck_assert_ptr_null(text_of(p.store, hot + 1));
+    place_end(&p);
+}
+END_TEST
+
 START_TEST(pinned_records_stay)
 {
     struct place p = place_new(4 * MIB);
@@ -1246,6 +1280,7 @@ static Suite *store_suite(void)
     tcase_add_test(c, a_full_queue_refuses_puts);
     tcase_add_loop_test(c, the_size_is_never_exceeded, 0, COUNT(churn_sizes));
     tcase_add_test(c, used_records_outlive_a_scan);
+    tcase_add_test(c, what_memory_uses_outlives_a_scan);
     tcase_add_test(c, pinned_records_stay);
     tcase_add_test(c, only_one_process_may_open_it);
     tcase_add_test(c, what_cannot_be_opened_is_said);
