@@ -68,6 +68,8 @@ struct policy {
     enum field_id targeted[POLICY_TARGETED_MAX]; /* RFC 9213, first wins; default CDN-Cache-Control */
     size_t targeted_count;
     bool strip_targeted;
+    bool
+        pass_tags; /* Surrogate-Key, Cache-Tag and xkey are passed on: a shield's clients are caches that purge by them */
     const char
         *client_cache_control;   /* what clients hear in place of a stored response's own freshness; NULL: its own */
     int64_t content_limit_bytes; /* a larger content is not stored */

@@ -326,6 +326,8 @@ static const struct setting cache_rows[] = {
       .help = "of stored responses: strip, or keep for those who insist" },
     { "targeted", SETTING_OWN, AT(targeted), .read = targeted_read, .write = targeted_write,
       .help = "fields that speak to weir before Cache-Control does (RFC 9213)" },
+    { "pass_tags", SETTING_FLAG, AT(pass_tags),
+      .help = "true: clients see Surrogate-Key, Cache-Tag and xkey; for a weir that stands before others" },
     { "strip_targeted", SETTING_FLAG, AT(strip_targeted), .help = "true: clients do not see them" },
     { "client_cache_control", SETTING_TEXT, AT(client_cache_control), .unset = "none", .check = check_field_value,
       .help = "what clients hear of stored responses in the place of Cache-Control and Expires" },

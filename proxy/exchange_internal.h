@@ -80,7 +80,7 @@ struct exchange {
     uint64_t content_bytes;
     /* purge */
     struct purge_result purge;
-    bool purge_soft;
+    bool purge_soft, purge_not_handed_on;
     /* threads */
     struct loop_task task;           /* news: of the flight, of the content; may come once more than expected */
     struct loop_task job_task;       /* the one job on another thread is over */
@@ -131,5 +131,13 @@ MUST_USE bool exchange_take_claims(struct exchange *x);
 
 void purge_request_begin(struct exchange *x);
 void purge_request_done(struct exchange *x);
+
+/* ---- exchange_shield.c */
+
+/** Whether the origin is to hear of the purge as well. */
+bool purge_is_handed_on(const struct exchange *x);
+/** Purge there, then here: purge_begin with `done` once every server has answered; x->purge_not_handed_on says when one has
+ *  not, or has refused. */
+void purge_hand_on(struct exchange *x, const struct purge_request *p, purge_done done);
 
 #endif

@@ -74,13 +74,20 @@ void purge_request_begin(struct exchange *x)
     x->purge_soft = purge.soft;
     x->state = EXCHANGE_PURGE;
     x->jobs++;
-    purge_begin(w->purges, &purge, exchange_now_s(x), purge_was_done, x);
+    if (purge_is_handed_on(x))
+        purge_hand_on(x, &purge, purge_was_done);
+    else
+        purge_begin(w->purges, &purge, exchange_now_s(x), purge_was_done, x);
 }
 
 void purge_request_done(struct exchange *x)
 {
     if (x->purge.error != 0) {
         answer_problem(x, 503, "purge-not-durable");
+        return;
+    }
+    if (x->purge_not_handed_on) {
+        answer_problem(x, 502, "purge-not-handed-on"); /* it is in force here */
         return;
     }
     char text[96];

@@ -382,7 +382,7 @@ bool forward_response_field(struct field_section response, const struct field *l
 {
     if (field_traits_of(line->id)->hop_by_hop) return false;
     if (response_treatments[line->id] == REMADE) return false;
-    if (tag_field_is_internal(line->id)) return false;
+    if (tag_field_is_internal(line->id) && !p->pass_tags) return false;
     if (p->strip_targeted && is_targeted(p, line->id)) return false;
     return !field_named_by_connection(response, line->name);
 }

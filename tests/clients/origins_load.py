@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WEIR = os.environ.get("WEIR", "build/weir")
 BASE = 20000 + os.getpid() % 900 * 10  # below the range from which the kernel gives ports to clients
-SITE, ADMIN, PROXIED = BASE, BASE + 1, BASE + 8
+SITE, ADMIN, PROXIED, SHIELD = BASE, BASE + 1, BASE + 8, BASE + 9
 NGINX = [BASE + 2, BASE + 3, BASE + 4]
 ANSWERS, HANGS_UP, SLOW = BASE + 5, BASE + 6, BASE + 7
 CLIENTS = 8
@@ -74,6 +74,9 @@ class Scripted(BaseHTTPRequestHandler):
         content = b"heard " + body
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
+        if self.path.startswith("/shared/"):
+            self.send_header("Cache-Control", "max-age=60")
+            self.send_header("Surrogate-Key", "fruit")
         self.end_headers()
         self.wfile.write(content)
 
@@ -83,8 +86,8 @@ class Scripted(BaseHTTPRequestHandler):
         pass
 
 
-def ask(method, path, content=None, fields={}, host="a.example"):
-    c = http.client.HTTPConnection("127.0.0.1", SITE, timeout=20)
+def ask(method, path, content=None, fields={}, host="a.example", port=None):
+    c = http.client.HTTPConnection("127.0.0.1", port or SITE, timeout=20)
     try:
         c.request(method, path, content, {"Host": host, **fields})
         r = c.getresponse()
@@ -139,9 +142,18 @@ class Load:
         return sum(self.answers.values())
 
 
+def run_weir(name, port, settings):
+    with open(f"{directory}/{name}.yaml", "w") as f:
+        f.write(settings)
+    log = open(f"{directory}/{name}.log", "w")
+    running[name] = subprocess.Popen([WEIR, "--config", f"{directory}/{name}.yaml"], stdout=log, stderr=log)
+    wait_for(name, lambda: running[name].poll() is not None or listens(port))
+    if running[name].poll() is not None:
+        fail(f"{name} ended: " + open(f"{directory}/{name}.log").read())
+
+
 def start_weir():
-    with open(f"{directory}/weir.yaml", "w") as f:
-        f.write(f"""
+    run_weir("weir", SITE, f"""
 listen: ["127.0.0.1:{SITE}", {{address: "127.0.0.1:{PROXIED}", proxy_protocol: required}}]
 admin: {{address: "127.0.0.1:{ADMIN}"}}
 trusted_proxies: ["192.0.2.0/24", "127.0.0.2"]
@@ -165,6 +177,10 @@ origins:
   rude:
     servers: ["http://127.0.0.1:{HANGS_UP}", {{url: "http://127.0.0.1:{ANSWERS}", backup: true}}]
     breaker: {{failures: 0}}
+  shield:
+    servers: "http://127.0.0.1:{SHIELD}"
+    forward_purges: true
+    purge_token: between-weirs
   busy:
     servers: "http://127.0.0.1:{SLOW}"
     in_flight: 2
@@ -172,17 +188,14 @@ origins:
     queue_timeout: 300ms
 routes:
   - {{match: busy.example, origin: busy}}
+  - {{match: shared.example, origin: shield}}
+  - {{match: loop.example, origin: shield}}
   - {{match: plain.example, origin: "http://127.0.0.1:{ANSWERS}"}}
   - {{match: a.example, origin: broken, cache: {{stale: {{if_unreachable: 600s}}}}}}
   - {{match: checked.example, origin: checked}}
   - {{match: rude.example, origin: rude, retry_post: true}}
   - {{match: rude.example/never/, origin: rude}}
 """)
-    log = open(f"{directory}/weir.log", "w")
-    running["weir"] = subprocess.Popen([WEIR, "--config", f"{directory}/weir.yaml"], stdout=log, stderr=log)
-    wait_for("weir", lambda: running["weir"].poll() is not None or listens(SITE))
-    if running["weir"].poll() is not None:
-        fail("weir ended")
 
 
 def servers_come_and_go():
@@ -312,6 +325,52 @@ def only_trusted_proxies_are_believed():
             fail(f"{source} {method} {fields}: {r.status}, {dict(got)}")
 
 
+def start_shield():
+    run_weir("shield", SHIELD, f"""
+listen: ["127.0.0.1:{SHIELD}"]
+admin: {{address: "127.0.0.1:{SHIELD + 1000}", token: between-weirs}}
+store: {{path: {directory}/shield-store, size: 64MiB}}
+memory: 16MiB
+workers: 1
+purge: {{allow: []}}
+origins:
+  inner: {{servers: "http://127.0.0.1:{ANSWERS}"}}
+  edge: {{servers: "http://127.0.0.1:{SITE}"}}
+routes:
+  - {{match: shared.example, origin: inner, cache: {{pass_tags: true}}}}
+  - {{match: loop.example, origin: edge}}
+""")
+
+
+def two_tiers():
+    def shared(port=None):
+        status, _, fields = ask("GET", "/shared/plum", host="shared.example", port=port)
+        if status != 200:
+            fail(f"shield: {status} {fields}")
+        return fields["Cache-Status"], int(fields["Age"] or 0)
+
+    shared(SHIELD)
+    time.sleep(2.1)
+    status, age = shared()
+    if not status.startswith("weir; hit; ttl=5") or ", weir; fwd=uri-miss" not in status or age < 2:
+        fail(f"a miss here and a hit at the shield: {status}, Age {age}")
+    status, age = shared()
+    if not status.endswith("weir; hit; ttl=58") and not status.endswith("weir; hit; ttl=57") or age < 2:
+        fail(f"a hit here counts the time at the shield: {status}, Age {age}")
+    for fields in ({}, {"Surrogate-Key": "fruit"}):
+        before = len(heard("/shared/plum"))
+        status, said, got = ask("PURGE", "/shared/plum", None, fields, host="shared.example")
+        if status != 200 or "; hit" in shared()[0] or len(heard("/shared/plum")) != before + 1:
+            fail(f"a purge was not handed on: {status} {said}, {heard('/shared/plum')}")
+    status, said, fields = ask("GET", "/round/and/round", host="loop.example")
+    if status != 508:
+        fail(f"a loop: {status} {fields}")
+    end("shield", signal.SIGTERM)
+    status, said, fields = ask("PURGE", "/shared/plum", host="shared.example")
+    if status != 502 or "purge-not-handed-on" not in fields["Cache-Status"] or ask("GET", "/shared/plum", host="shared.example")[0] != 502:
+        fail(f"a purge that the shield did not hear of: {status} {fields}")
+
+
 def heard(path):
     return [(port, body) for port, method, target, body in Scripted.heard if target == path]
 
@@ -343,6 +402,8 @@ def main():
         too_much_at_once()
         load_balancers_say_who_asks()
         only_trusted_proxies_are_believed()
+        start_shield()
+        two_tiers()
         unsafe_requests_are_sent_once()
         s = stats()
         down = sum(o["all_down"] for o in s["origins"].values())
