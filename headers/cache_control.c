@@ -135,11 +135,11 @@ static void fill_seconds(char *base, const struct directive *row, const struct m
     add_seconds((struct seconds *)(base + row->seconds), valid, value);
 }
 
-static void fill_fields(char *base, const struct directive *row, const struct member *m)
+/* has_list: the argument is a list of field names; without one the directive is a flag. */
+static void fill_fields(char *base, const struct directive *row, bool has_list, struct view list)
 {
     bool *present = (bool *)(base + row->fields_present);
-    struct view list;
-    if (!m->has_argument || m->blank_before_equals || !field_list_parse(m->argument, &list)) {
+    if (!has_list) {
         *(bool *)(base + row->flag) = true;
     } else if (!*present) {
         *present = true;
@@ -151,6 +151,8 @@ static void fill(void *directives, const struct directive *row, const struct mem
 {
     char *base = directives;
     bool *flag = (bool *)(base + row->flag);
+    struct view list = { NULL, 0 };
+    bool has_argument = m->has_argument && !m->blank_before_equals;
     switch (row->kind) {
     case FLAG: *flag = true; break;
     case SECONDS: fill_seconds(base, row, m); break;
@@ -161,7 +163,7 @@ static void fill(void *directives, const struct directive *row, const struct mem
             *flag = true;
         }
         break;
-    case FLAG_OR_FIELDS: fill_fields(base, row, m); break;
+    case FLAG_OR_FIELDS: fill_fields(base, row, has_argument && field_list_parse(m->argument, &list), list); break;
     }
 }
 
@@ -192,15 +194,19 @@ struct request_directives request_directives_parse(struct field_section s)
 
 /* ---- targeted fields (RFC 9213) */
 
-/* A member of the wrong type is ignored; a negative number of seconds is one we cannot honour, so stale. */
+/* A member of the wrong type is ignored; a negative number of seconds is one we cannot honour, so stale. The field names
+ * of no-cache and private are a String. */
 static void fill_targeted(struct response_directives *d, const struct directive *row, const struct sf_item *item)
 {
     char *base = (char *)d;
+    struct view list = { NULL, 0 };
     if (row->kind == SECONDS && item->type == SF_INTEGER) {
         int64_t value = item->integer < DELTA_SECONDS_MAX ? item->integer : DELTA_SECONDS_MAX;
         add_seconds((struct seconds *)(base + row->seconds), value >= 0, value);
     } else if (row->kind != SECONDS && item->type == SF_BOOLEAN) {
         *(bool *)(base + row->flag) = item->integer != 0;
+    } else if (row->kind == FLAG_OR_FIELDS && item->type == SF_STRING) {
+        fill_fields(base, row, field_list_parse(item->text, &list), list);
     }
 }
 
@@ -250,14 +256,17 @@ static bool directive_lists(struct field_section s, struct view directive, struc
     return false;
 }
 
+/* A Dictionary has each member once, so that its list is the one in d. */
 bool no_cache_lists(struct field_section s, const struct response_directives *d, struct view name)
 {
-    return d->no_cache_fields_present && directive_lists(s, VIEW("no-cache"), name);
+    if (!d->no_cache_fields_present) return false;
+    return d->targeted ? list_names(d->no_cache_fields, name) : directive_lists(s, VIEW("no-cache"), name);
 }
 
 bool private_lists(struct field_section s, const struct response_directives *d, struct view name)
 {
-    return d->private_fields_present && directive_lists(s, VIEW("private"), name);
+    if (!d->private_fields_present) return false;
+    return d->targeted ? list_names(d->private_fields, name) : directive_lists(s, VIEW("private"), name);
 }
 
 /* ---- Age */

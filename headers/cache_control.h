@@ -18,7 +18,8 @@ struct response_directives {
     bool no_store, must_revalidate, proxy_revalidate, is_public, must_understand, no_transform, immutable;
     bool no_cache, is_private; /* without an argument */
     bool no_cache_fields_present, private_fields_present;
-    struct view no_cache_fields, private_fields; /* the first quoted list's content; see response_directives_names */
+    struct view no_cache_fields,
+        private_fields; /* the first list's content; no_cache_lists and private_lists see all */
     struct seconds max_age, s_maxage, stale_while_revalidate, stale_if_error;
     bool targeted;        /* they come from a targeted field (RFC 9213) */
     enum field_id source; /* FIELD_CACHE_CONTROL, FIELD_CDN_CACHE_CONTROL, ... */
@@ -35,8 +36,8 @@ struct request_directives {
 struct response_directives response_directives_parse(struct field_section s);
 struct request_directives request_directives_parse(struct field_section s);
 
-/** From the first field of `targets` that is there, not empty and parses as an RFC 8941 Dictionary; a member of the
- *  wrong type is ignored (RFC 9213 §2.1). False when none applies: use Cache-Control and Expires. */
+/** From the first field of `targets` that is there, not empty and parses as an RFC 8941 Dictionary; the field names of
+ *  no-cache and private are a String, a member of the wrong type is ignored (RFC 9213 §2.1). False when none applies: use Cache-Control and Expires. */
 MUST_USE bool targeted_directives_parse(struct field_section s, const enum field_id *targets, size_t n,
                                         struct response_directives *out);
 

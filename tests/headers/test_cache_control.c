@@ -2,6 +2,8 @@
 
 #include "table.h"
 
+#include <stdio.h>
+
 #define ABSENT                                                                                                         \
     {                                                                                                                  \
         false, false, 0                                                                                                \
@@ -266,8 +268,8 @@ static const struct {
     { "CDN-Cache-Control: max-age=10.0", true, false, false, false, ABSENT },
     { "CDN-Cache-Control: max-age", true, false, false, false, ABSENT },
     { "CDN-Cache-Control: max-age=10, no-store=1", true, false, false, false, SECONDS(10) },
-    { "CDN-Cache-Control: max-age=10, private=\"x\"", true, false, false, false, SECONDS(10) },
-    { "CDN-Cache-Control: max-age=10, no-cache=\"x\"", true, false, false, false, SECONDS(10) },
+    { "CDN-Cache-Control: max-age=10, private=x", true, false, false, false, SECONDS(10) }, /* a Token */
+    { "CDN-Cache-Control: max-age=10, no-cache=(\"x\")", true, false, false, false, SECONDS(10) },
     { "CDN-Cache-Control: max-age=10, no-store=no", true, false, false, false, SECONDS(10) },
     { "CDN-Cache-Control: Max-Age=10", false, false, false, false, ABSENT }, /* malformed: the field is ignored */
     { "CDN-Cache-Control: max-age=10, No-Store", false, false, false, false, ABSENT },
@@ -295,6 +297,49 @@ START_TEST(targeted_fields)
     ck_assert_int_eq(d.no_cache, targeted[_i].no_cache);
     ck_assert(!d.no_cache_fields_present && !d.private_fields_present);
     check_seconds(d.max_age, targeted[_i].max_age);
+}
+END_TEST
+
+/* The field names of no-cache and private are a String (RFC 9213 §2.1); what is no list of names makes it the flag. */
+static const struct {
+    const char *argument;
+    bool plain, listed, set_cookie, x_a;
+} targeted_lists[] = {
+    { "\"X-A\"", false, true, false, true },
+    { "\"set-cookie, X-A\";p", false, true, true, true },
+    { "\"X-AB\"", false, true, false, false },
+    { "\"\"", true, false, false, false },
+    { "\"X-A Set-Cookie\"", true, false, false, false },
+    { "\"X-A\\\"\"", true, false, false, false },
+    { "?1", true, false, false, false },
+    { "?0", false, false, false, false },
+    { "X-A", false, false, false, false },
+};
+
+START_TEST(targeted_no_cache_and_private_with_field_names)
+{
+    static const enum field_id targets[] = { FIELD_CDN_CACHE_CONTROL };
+    struct lines l;
+    struct response_directives d;
+    char text[160];
+    snprintf(text, sizeof text, "Cache-Control: no-cache=X-B, private=X-B\nCDN-Cache-Control: no-cache=%s",
+             targeted_lists[_i].argument);
+    struct field_section s = section_of(&l, text);
+    ck_assert(targeted_directives_parse(s, targets, 1, &d));
+    ck_assert_int_eq(d.no_cache, targeted_lists[_i].plain);
+    ck_assert_int_eq(d.no_cache_fields_present, targeted_lists[_i].listed);
+    ck_assert_int_eq(no_cache_lists(s, &d, VIEW("Set-Cookie")), targeted_lists[_i].set_cookie);
+    ck_assert_int_eq(no_cache_lists(s, &d, VIEW("x-a")), targeted_lists[_i].x_a);
+    ck_assert(!no_cache_lists(s, &d, VIEW("x-b")) && !private_lists(s, &d, VIEW("x-a")) && !d.is_private);
+
+    snprintf(text, sizeof text, "CDN-Cache-Control: private=%s", targeted_lists[_i].argument);
+    s = section_of(&l, text);
+    ck_assert(targeted_directives_parse(s, targets, 1, &d));
+    ck_assert_int_eq(d.is_private, targeted_lists[_i].plain);
+    ck_assert_int_eq(d.private_fields_present, targeted_lists[_i].listed);
+    ck_assert_int_eq(private_lists(s, &d, VIEW("Set-Cookie")), targeted_lists[_i].set_cookie);
+    ck_assert_int_eq(private_lists(s, &d, VIEW("x-a")), targeted_lists[_i].x_a);
+    ck_assert(!no_cache_lists(s, &d, VIEW("x-a")) && !d.no_cache);
 }
 END_TEST
 
@@ -356,6 +401,7 @@ int main(void)
     tcase_add_loop_test(t, max_stale_with_and_without_an_argument, 0, ROWS(max_stales));
     tcase_add_loop_test(t, no_cache_and_private_with_field_names, 0, ROWS(field_lists));
     tcase_add_loop_test(t, targeted_fields, 0, ROWS(targeted));
+    tcase_add_loop_test(t, targeted_no_cache_and_private_with_field_names, 0, ROWS(targeted_lists));
     tcase_add_test(t, the_first_target_that_applies_wins);
     tcase_add_loop_test(t, age, 0, ROWS(ages));
     return run_case("headers/cache_control", t);
