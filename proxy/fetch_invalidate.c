@@ -35,7 +35,8 @@ bool fetch_invalidate(struct fetch *f)
     struct purge_request purge = { .uris = uris, .uri_ids = ids, .group_authority = f->request.authority };
     if (inv != NULL && text != NULL) {
         struct response_head head = { f->response.status, f->response.fields };
-        invalidation_of(&f->request, &head, inv);
+        const char *told = fetch_server(f)->host;
+        invalidation_of(&f->request, &head, told != NULL ? view_of_str(told) : VIEW(""), inv);
         for (size_t i = 0; i < inv->uri_count; i++) {
             struct key key;
             if (!site_key_of_uri(f->site, inv->uris[i], text + i * KEY_TEXT_MAX, KEY_TEXT_MAX, &key)) continue;

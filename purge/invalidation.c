@@ -49,22 +49,34 @@ static void add_uri(struct invalidation *out, size_t *used, const struct request
     }
 }
 
-static bool same_origin(const struct request_head *request, const struct uri *u)
+static bool is_authority(struct view normal, struct view other, bool https)
 {
-    char authority[1024];
+    char text[1024];
+    int len = authority_normalise(other, https, text, sizeof(text));
+    return len >= 0 && view_equal(view_of(text, (size_t)len), normal);
+}
+
+/* The target's origin, or the origin server's own name for it, by either scheme: it may be told of another than the client
+ * uses. */
+static bool same_origin(const struct request_head *request, struct view told, const struct uri *u)
+{
+    char named[1024];
     bool https = view_equal_nocase(u->scheme, VIEW("https"));
-    int len = authority_normalise(u->authority, https, authority, sizeof(authority));
-    return https == request->https && len >= 0 && view_equal(view_of(authority, (size_t)len), request->authority);
+    int len = authority_normalise(u->authority, https, named, sizeof(named));
+    if (len < 0 || (!https && !view_equal_nocase(u->scheme, VIEW("http")))) return false;
+    struct view authority = view_of(named, (size_t)len);
+    if (https == request->https && view_equal(authority, request->authority)) return true;
+    return told.len > 0 && is_authority(authority, told, https);
 }
 
 /* A reference to another origin must not invalidate there (RFC 9111 §4.4): anyone could empty anyone's cache. */
 static void add_reference(struct invalidation *out, size_t *used, const struct request_head *request,
-                          const struct uri *target, const struct field *line)
+                          const struct uri *target, struct view told, const struct field *line)
 {
     char path[INVALIDATION_TEXT_MAX];
     struct uri u;
     if (line == NULL || !uri_resolve(target, line->value, path, sizeof(path), &u)) return;
-    if (same_origin(request, &u)) add_uri(out, used, request, &u);
+    if (same_origin(request, told, &u)) add_uri(out, used, request, &u);
 }
 
 /* Cache-Group-Invalidation is a list of strings (RFC 9875 §3). */
@@ -87,7 +99,8 @@ static bool is_non_error(int status)
     return status >= 200 && status < 400;
 }
 
-void invalidation_of(const struct request_head *request, const struct response_head *response, struct invalidation *out)
+void invalidation_of(const struct request_head *request, const struct response_head *response, struct view told,
+                     struct invalidation *out)
 {
     size_t used = 0;
     out->uri_count = out->group_count = 0;
@@ -100,7 +113,7 @@ void invalidation_of(const struct request_head *request, const struct response_h
         .has_query = request->has_query,
     };
     add_uri(out, &used, request, &target);
-    add_reference(out, &used, request, &target, field_first(response->fields, FIELD_LOCATION));
-    add_reference(out, &used, request, &target, field_first(response->fields, FIELD_CONTENT_LOCATION));
+    add_reference(out, &used, request, &target, told, field_first(response->fields, FIELD_LOCATION));
+    add_reference(out, &used, request, &target, told, field_first(response->fields, FIELD_CONTENT_LOCATION));
     add_groups(out, &used, response->fields);
 }

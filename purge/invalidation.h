@@ -13,8 +13,10 @@ struct invalidation {
     struct view groups[INVALIDATION_GROUPS_MAX]; /* of Cache-Group-Invalidation, of the target's origin */
     char text[INVALIDATION_TEXT_MAX];            /* what the views point into */
 };
-/** Only for an unsafe method (or an unknown one) and a non-error status (2xx, 3xx). */
-void invalidation_of(const struct request_head *request, const struct response_head *response,
+/** Only for an unsafe method (or an unknown one) and a non-error status (2xx, 3xx).
+ *  @param told  the authority that the origin server heard in Host, where that is not the client's: a URI it builds with it
+ *               names what weir serves under the target's own authority; empty: the same */
+void invalidation_of(const struct request_head *request, const struct response_head *response, struct view told,
                      struct invalidation *out);
 
 #endif

@@ -76,7 +76,7 @@ START_TEST(uris_are_invalidated)
     struct request_head request = request_of(rows[_i].method, rows[_i].path, rows[_i].query);
     struct response_head response = { rows[_i].status, section_of(&l, rows[_i].fields) };
     static struct invalidation out;
-    invalidation_of(&request, &response, &out);
+    invalidation_of(&request, &response, VIEW(""), &out);
     size_t n = 0;
     for (; rows[_i].uris[n] != NULL; n++) {
         ck_assert_uint_lt(n, out.uri_count);
@@ -108,7 +108,7 @@ START_TEST(groups_are_invalidated)
     struct request_head request = request_of(groups[_i].method, "/a", NULL);
     struct response_head response = { groups[_i].status, section_of(&l, groups[_i].fields) };
     static struct invalidation out;
-    invalidation_of(&request, &response, &out);
+    invalidation_of(&request, &response, VIEW(""), &out);
     size_t n = 0;
     for (; groups[_i].groups[n] != NULL; n++) {
         ck_assert_uint_lt(n, out.group_count);
@@ -125,10 +125,25 @@ START_TEST(https_is_another_origin)
     struct response_head response = { 201, section_of(&l, "Location: http://api.test/b\nContent-Location: /c") };
     static struct invalidation out;
     request.https = true;
-    invalidation_of(&request, &response, &out);
+    invalidation_of(&request, &response, VIEW(""), &out);
     ck_assert_uint_eq(out.uri_count, 2);
     ck_assert(view_is(out.uris[0], "https://api.test/a"));
     ck_assert(view_is(out.uris[1], "https://api.test/c"));
+}
+END_TEST
+
+/* The origin server is told another name than the client uses, and builds its references with that. */
+START_TEST(the_name_that_the_origin_was_told_is_ours)
+{
+    struct lines l;
+    struct request_head request = request_of("POST", "/a", NULL);
+    struct response_head response = {
+        201, section_of(&l, "Location: https://Inner.test:443/b\nContent-Location: http://inner.test:81/c")
+    };
+    static struct invalidation out;
+    invalidation_of(&request, &response, VIEW("inner.test"), &out);
+    ck_assert_uint_eq(out.uri_count, 2); /* another port is another origin */
+    ck_assert(view_is(out.uris[1], "http://api.test/b"));
 }
 END_TEST
 
@@ -142,7 +157,7 @@ START_TEST(long_uris_are_bounded)
     path[0] = '/';
     struct request_head request = request_of("POST", path, NULL);
     struct response_head response = { 201, section_of(&l, "Location: /b\nCache-Group-Invalidation: \"g\"") };
-    invalidation_of(&request, &response, &out);
+    invalidation_of(&request, &response, VIEW(""), &out);
     ck_assert_uint_eq(out.uri_count, 1);
     ck_assert(view_is(out.uris[0], "http://api.test/b"));
     ck_assert_uint_eq(out.group_count, 1);
@@ -156,6 +171,7 @@ int main(void)
     tcase_add_loop_test(t, uris_are_invalidated, 0, ROWS(rows));
     tcase_add_loop_test(t, groups_are_invalidated, 0, ROWS(groups));
     tcase_add_test(t, https_is_another_origin);
+    tcase_add_test(t, the_name_that_the_origin_was_told_is_ours);
     tcase_add_test(t, long_uris_are_bounded);
     return run_case("invalidation", t);
 }
