@@ -54,10 +54,7 @@ bool freshen_field(struct field_section not_modified, const struct field *line)
 {
     const struct field_traits *traits = field_traits_of(line->id);
     if (traits->hop_by_hop || !traits->store || !traits->freshen || line->id == FIELD_AGE) return false;
-    if (field_named_by_connection(not_modified, line->name)) return false;
-    struct response_directives d = response_directives_parse(not_modified);
-    if (d.no_cache_fields_present && no_cache_lists(not_modified, &d, line->name)) return false;
-    return !d.private_fields_present || !private_lists(not_modified, &d, line->name);
+    return !field_named_by_connection(not_modified, line->name);
 }
 
 bool head_confirms(struct field_section stored, int64_t content_length, struct field_section head)

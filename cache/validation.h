@@ -16,7 +16,8 @@ enum freshen_verdict { FRESHEN_THIS, FRESHEN_NOTHING };
 enum freshen_verdict freshen_decide(struct field_section stored, struct field_section not_modified);
 
 /** Whether this line of the 304 replaces the stored lines of the same name (§3.2, design: not Content-Length,
- *  Content-Encoding, Content-Range, Transfer-Encoding, Set-Cookie, Age or hop-by-hop ones). */
+ *  Content-Encoding, Content-Range, Transfer-Encoding, Set-Cookie, Age or hop-by-hop ones). What the directives of the
+ *  freshened response list is still to be left out: which directives are in force is known only then. */
 bool freshen_field(struct field_section not_modified, const struct field *line);
 
 /** A 200 to HEAD against the stored GET (§4.3.5): false when Content-Length, ETag or Last-Modified differ, and the stored

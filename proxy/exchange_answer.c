@@ -360,30 +360,49 @@ static bool has_age(const struct fetch_response *r)
     return field_first(r->fields, FIELD_AGE) != NULL;
 }
 
+/* To HEAD, and a 304 that the origin made for the client: the head as it came. */
+static void answer_with_head(struct exchange *x, const struct source *s, int64_t content_length)
+{
+    struct reply_head head;
+    struct front_reply reply = { .status = s->status, .content_length = content_length, .content = "" };
+    reply.no_content_length = reply.content_length < 0;
+    if (reply.no_content_length) reply.content_length = 0;
+    reply_fields(x, s, &head, false);
+    add_ours(x, s, &head);
+    send_reply(x, &reply, &head);
+}
+
+/* What weir did not pass on of the client's conditions, it answers itself; to HEAD the same as to GET (RFC 9110 §13.2.1). */
+static void answer_head(struct exchange *x, const struct source *s, int64_t content_length, bool conditional)
+{
+    struct reply_head head;
+    enum precondition_verdict verdict = conditional ? conditions(x, s).verdict : PRECONDITION_WHOLE;
+    if (verdict == PRECONDITION_NOT_MODIFIED)
+        answer_without_content(x, s, &head, 304);
+    else if (verdict == PRECONDITION_FAILED)
+        answer_without_content(x, s, &head, 412);
+    else
+        answer_with_head(x, s, content_length);
+}
+
 void answer_from_fetch(struct exchange *x)
 {
     const struct fetch_response *r = fetch_response(x->fetch);
     int64_t age_s = current_age_s(&r->head, exchange_now_s(x));
     /* Age would say that the origin did not make this response just now (RFC 9111 §5.1). */
     struct source s = { .status = r->status, .fields = r->fields, .age_s = has_age(r) ? age_s : -1 };
+    /* A 206 that nobody asked for says itself which part it is. */
+    bool conditional = x->conditional && r->status != 206 && fetch_answers_conditions(x->fetch);
     fill_from_body(&s, r->body);
     if (r->stored) {
         struct lifetime l = freshness_lifetime(&r->head, &x->route->policy, x->q.key.hash[0]);
         x->outcome.has_ttl = true;
         x->outcome.ttl_s = l.lifetime_s - age_s;
     }
-    if (x->request->method == METHOD_HEAD || r->status == 304) {
-        struct reply_head head;
-        struct front_reply reply = { .status = r->status, .content_length = r->content_length, .content = "" };
-        reply.no_content_length = reply.content_length < 0;
-        if (reply.no_content_length) reply.content_length = 0;
-        reply_fields(x, &s, &head, false);
-        add_ours(x, &s, &head);
-        send_reply(x, &reply, &head);
-        return;
-    }
-    /* A 206 that nobody asked for says itself which part it is. */
-    answer(x, &s, x->conditional && r->status != 206 && fetch_answers_conditions(x->fetch));
+    if (x->request->method == METHOD_HEAD || r->status == 304)
+        answer_head(x, &s, r->content_length, conditional);
+    else
+        answer(x, &s, conditional);
 }
 
 /* ---- answers of weir's own */

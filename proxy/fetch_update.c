@@ -12,8 +12,23 @@ static void drop_named(struct field *lines, size_t *count, struct view name)
     *count = kept;
 }
 
+/* What the freshened response lists in no-cache or private is not stored, be it new or old (§5.2.2.4, §5.2.2.7). */
+static size_t drop_listed(struct field *lines, size_t count, const struct policy *p)
+{
+    struct field kept[RECORD_FIELDS_MAX];
+    struct field_section all = { lines, count };
+    struct response_directives d = directives_in_force(all, p);
+    size_t n = 0;
+    if (!d.no_cache_fields_present && !d.private_fields_present) return count;
+    for (size_t i = 0; i < count; i++)
+        if (!no_cache_lists(all, &d, lines[i].name) && !private_lists(all, &d, lines[i].name)) kept[n++] = lines[i];
+    memcpy(lines, kept, n * sizeof *lines);
+    return n;
+}
+
 /* The stored fields with those of the 304 in the place of their namesakes. */
-static struct field_section merge_fields(struct field_section stored, struct field_section update, struct field *room)
+static struct field_section merge_fields(struct field_section stored, struct field_section update,
+                                         const struct policy *p, struct field *room)
 {
     size_t n = stored.count;
     if (n > 0) memcpy(room, stored.lines, n * sizeof *room);
@@ -21,7 +36,7 @@ static struct field_section merge_fields(struct field_section stored, struct fie
         if (freshen_field(update, &update.lines[i])) drop_named(room, &n, update.lines[i].name);
     for (size_t i = 0; i < update.count && n < RECORD_FIELDS_MAX; i++)
         if (freshen_field(update, &update.lines[i])) room[n++] = update.lines[i];
-    return (struct field_section){ room, n };
+    return (struct field_section){ room, drop_listed(room, n, p) };
 }
 
 static struct object *freshened(struct fetch *f, struct field_section update)
@@ -30,7 +45,8 @@ static struct object *freshened(struct fetch *f, struct field_section update)
     uint64_t tags[TAG_MAX + 2];
     struct object *old = f->stored;
     const struct record_head *head = object_head(old);
-    struct field_section fields = merge_fields(record_section(object_record(old), stored_room), update, room);
+    struct field_section fields =
+        merge_fields(record_section(object_record(old), stored_room), update, &f->route->policy, room);
     struct record_inputs in = {
         .kind = RECORD_RESPONSE,
         .key = record_key(object_record(old)),
@@ -50,13 +66,30 @@ static struct object *freshened(struct fetch *f, struct field_section update)
     return o;
 }
 
+/* A new Vary names other fields than those that selected what is stored: it cannot be found by them (§4.1). */
+static bool is_same_variant(const struct fetch *f, const struct object *o, struct field_section fields)
+{
+    char names_text[VARY_NAMES_MAX];
+    struct view names;
+    struct variant v = { 0 };
+    const struct policy *p = &f->route->policy;
+    enum vary_kind kind = vary_names(fields, p, names_text, sizeof names_text, &names);
+    if (kind == VARY_FIELDS &&
+        !variant_from_request(names, f->request.fields, p, f->worker->variant_text, VARIANT_TEXT_MAX, &v))
+        return false;
+    return view_equal(v.text, record_variant(object_record(o)));
+}
+
 /* With its new fields the response may no longer be stored: it answers those who asked, and goes. */
 static bool is_still_storable(const struct fetch *f, const struct object *o)
 {
     struct field room[RECORD_FIELDS_MAX];
     const struct stored_head *s = &object_head(o)->stored;
     struct response_head head = { s->status, record_section(object_record(o), room) };
-    return storable_decide(&f->request, &head, &f->route->policy, s, o->content_length).verdict == STORABLE_YES;
+    struct request_head get = f->request; /* what is stored answered one, even where a HEAD has freshened it */
+    if (get.method == METHOD_HEAD) get.method = METHOD_GET;
+    return storable_decide(&get, &head, &f->route->policy, s, o->content_length).verdict == STORABLE_YES &&
+           is_same_variant(f, o, head.fields);
 }
 
 /* A 304 that selects what is stored. */
@@ -86,13 +119,14 @@ void fetch_confirm(struct fetch *f, const struct response_head *head)
     struct field room[RECORD_FIELDS_MAX];
     if (f->stored == NULL || head->status != 200) return;
     if ((object_head(f->stored)->stored.flags & STORED_PARTIAL) != 0) return;
-    if (head_confirms(record_section(object_record(f->stored), room), f->stored->content_length, head->fields)) {
-        struct object *o = freshened(f, f->response.fields);
-        if (o != NULL) cache_admit(f->worker->weir->cache, o, NULL, NULL);
-        object_unref(&o);
-    } else {
+    struct object *o = NULL;
+    if (head_confirms(record_section(object_record(f->stored), room), f->stored->content_length, head->fields))
+        o = freshened(f, f->response.fields);
+    if (o != NULL && is_still_storable(f, o))
+        cache_admit(f->worker->weir->cache, o, NULL, NULL);
+    else
         cache_remove(f->worker->weir->cache, f->stored);
-    }
+    object_unref(&o);
 }
 
 bool fetch_freshen(struct fetch *f)
@@ -110,7 +144,7 @@ bool fetch_freshen(struct fetch *f)
 void fetch_plan_completion(struct fetch *f)
 {
     const struct object *o = f->stored;
-    if (o == NULL || f->request.method != METHOD_GET || f->upload != NULL) return;
+    if (o == NULL || f->validating || f->request.method != METHOD_GET || f->upload != NULL) return;
     const struct stored_head *s = &object_head(o)->stored;
     int64_t end = s->content_first + o->content_length;
     bool fits = s->content_length <= cache_whole_limit_bytes(f->worker->weir->cache) && o->content != NULL;
@@ -122,7 +156,6 @@ void fetch_plan_completion(struct fetch *f)
     else
         return;
     f->completing = true;
-    f->validating = false;
 }
 
 static bool is_the_missing_part(const struct fetch *f, struct field_section stored, const struct response_head *head)
@@ -147,7 +180,7 @@ bool fetch_complete_head(struct fetch *f, const struct response_head *head)
     struct field stored_room[RECORD_FIELDS_MAX], room[RECORD_FIELDS_MAX];
     struct field_section stored = record_section(object_record(f->stored), stored_room);
     if (!is_the_missing_part(f, stored, head)) return false;
-    struct field_section merged = merge_fields(stored, head->fields, room);
+    struct field_section merged = merge_fields(stored, head->fields, &f->route->policy, room);
     drop_named(room, &merged.count, VIEW("Content-Range"));
     struct response_head whole = { 200, merged };
     int64_t length = object_head(f->stored)->stored.content_length;
