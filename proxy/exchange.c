@@ -258,6 +258,7 @@ static void begin_fetch(struct exchange *x, bool shared, bool drop_conditions)
     s.shared = shared;
     s.drop_conditions = drop_conditions;
     s.stored = x->q.object;
+    s.part_suffices = x->decision.verdict == REUSE_VALIDATE; /* what does not cover the request is not validated */
     s.upload = x->upload;
     x->fetch = fetch_begin(&s);
     if (x->fetch != NULL) fetch_ref(x->fetch);
@@ -622,7 +623,8 @@ static void after_own_response(struct exchange *x)
     }
     if (awaits_rest(x, r->body, r->content_length) || broke_already(x, r->body)) return;
     x->outcome.stored = r->stored;
-    if (!r->stored && r->storable.verdict == STORABLE_NO && x->decision.verdict != REUSE_PASS)
+    bool might_be_stored = x->decision.verdict != REUSE_PASS && x->request->method != METHOD_HEAD;
+    if (!r->stored && r->storable.verdict == STORABLE_NO && might_be_stored)
         x->outcome.detail = storable_reason_name(r->storable.reason);
     answer_from_fetch(x);
 }

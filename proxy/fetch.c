@@ -100,6 +100,7 @@ static bool ask_server(struct fetch *f)
         c.range_first = f->missing.first;
         bool to_the_end = f->missing.last + 1 == object_head(f->stored)->stored.content_length;
         c.range_last = to_the_end ? -1 : f->missing.last;
+        c.if_range = record_value(object_record(f->stored), FIELD_ETAG);
     }
     lines.count = lines.used = 0;
     struct request_head head = f->request;
@@ -187,7 +188,7 @@ static bool may_validate(const struct fetch_settings *s)
 {
     if (s->stored == NULL || s->upload != NULL || s->request->method == METHOD_HEAD) return false;
     unsigned flags = object_head(s->stored)->stored.flags;
-    return (flags & STORED_HAS_VALIDATOR) != 0 && (flags & STORED_PARTIAL) == 0;
+    return (flags & STORED_HAS_VALIDATOR) != 0 && ((flags & STORED_PARTIAL) == 0 || s->part_suffices);
 }
 
 struct fetch *fetch_begin(const struct fetch_settings *s)

@@ -35,6 +35,7 @@ struct fetch_settings {
     bool drop_conditions;      /* If-None-Match, If-Modified-Since, Range, If-Range are answered here */
     bool in_background;        /* nobody waits for it */
     struct object *stored;     /* to be validated; NULL: none. A reference is added */
+    bool part_suffices;        /* it may be a part: the request asks for nothing outside of it */
     const struct object *vary; /* the key's list of variants as found; may be NULL */
     struct upload *upload;     /* the request's content; NULL: none. A reference is added */
     struct fetch_listener *listener;

@@ -185,7 +185,8 @@ void fetch_publish(struct fetch *f)
         return;
     }
     if (f->storing && names.len > 0) note_variant(f, names);
-    if (f->shared && f->response.status < 500)
+    /* A part is no reason not to share the whole. */
+    if (f->shared && f->response.status < 500 && f->response.status != 206)
         cache_note_unshared(cache, &f->key, fetch_now_s(f) + f->route->policy.hit_for_miss_s);
     flight_part(fetch_flights(f), f->flight);
 }
@@ -322,10 +323,24 @@ static void keep(struct fetch *f)
     object_unref(&o);
 }
 
+/* A part that comes in chunks shows only at its end whether it is as long as it said. */
+static bool is_of_its_length(const struct fetch *f)
+{
+    struct response_head head = { f->response.status, f->response.fields };
+    if ((f->response.head.flags & STORED_PARTIAL) == 0) return true;
+    return storable_decide(&f->request, &head, &f->route->policy, &f->response.head, body_length(f->response.body))
+               .verdict == STORABLE_YES;
+}
+
 /* The transfer is over and its response, if there was one, is published. */
 void fetch_conclude(struct fetch *f)
 {
-    if (f->storing && body_is_complete(f->response.body))
+    bool complete = f->storing && body_is_complete(f->response.body);
+    if (complete && !is_of_its_length(f)) {
+        fetch_stop_storing(f);
+        complete = false;
+    }
+    if (complete)
         keep(f);
     else
         fetch_land_with_nothing(f);

@@ -219,6 +219,7 @@ static void add_conditions(struct head_writer *h, const struct forward_context *
     put_str(&h->text, "-");
     if (c->range_last >= 0) put_number(&h->text, c->range_last);
     line_end(h);
+    if (c->if_range.len > 0) line_add(h, VIEW("If-Range"), c->if_range);
 }
 
 /* RFC 7239 §6: an IPv6 address stands in brackets, hence in quotes; who is not known is "unknown". */

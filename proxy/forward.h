@@ -23,6 +23,7 @@ struct forward_context {
     bool drop_range;              /* Range and If-Range are not */
     int64_t range_first;          /* ask for a part instead of what the client asks for; -1: do not */
     int64_t range_last;           /* inclusive; -1: to the end */
+    struct view if_range;         /* the part is only wanted under this validator; empty: none */
 };
 
 struct forward_lines {
