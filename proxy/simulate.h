@@ -1,7 +1,8 @@
 /* simulate: what a tier of a given size would have missed of a trace under an eviction policy. weir is the memory tier:
  * s3-fifo, which is its own code (cache/eviction.h), in its shards. The others are here to compare. The tier's rule
  * about sizes holds for all of them: what is larger than 1/SIMULATE_OBJECT_SHARE of the tier is not kept
- * (cache/memory.h), and as many leave as it takes to fit. Threads: one. Memory: the trace, and at most SIMULATE_KEY_BYTES per key while a simulation runs. */
+ * (cache/memory.h), and as many leave as it takes to fit.
+ * Threads: one. Memory: the trace, and at most SIMULATE_KEY_BYTES per key while a simulation runs. */
 #ifndef WEIR_PROXY_SIMULATE_H
 #define WEIR_PROXY_SIMULATE_H
 

@@ -1,4 +1,4 @@
-/* S3-FIFO as the memory tier runs it (cache/eviction.h): as one cache, and as the tier has it, in shards that take turns. */
+/* S3-FIFO as the memory tier runs it (cache/eviction.h): as one cache, and in shards that take turns, like the tier. */
 #include "cache/eviction.h"
 #include "proxy/simulate.h"
 

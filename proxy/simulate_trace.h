@@ -1,5 +1,5 @@
 /* simulate_trace: an access log in memory: the keys in the order in which they were asked for, as numbers from 0,
- * and the size of each. Eight bytes per request at most, at most TRACE_KEY_BYTES per key. Keys are told apart by 64 bits of
+ * and the size of each. At most eight bytes per request and TRACE_KEY_BYTES per key. Keys are told apart by 64 bits of
  * hash. A key has one size, the largest that the log tells of it: a transfer that broke off, a 304, a 206 and a HEAD
  * tell less. Ownership: the trace owns its arrays. Threads: one. */
 #ifndef WEIR_PROXY_SIMULATE_TRACE_H
