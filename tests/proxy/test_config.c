@@ -674,6 +674,42 @@ START_TEST(what_is_shipped_is_sound)
 }
 END_TEST
 
+/* "# name: value" and "# - member" become settings; prose stays. */
+static bool is_setting(const char *at)
+{
+    at += strspn(at, " ");
+    if (strncmp(at, "- ", 2) == 0) return true;
+    size_t name = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+    return name > 0 && at[name] == ':';
+}
+
+START_TEST(what_is_commented_out_is_sound_too)
+{
+    struct arena *a = arena_new();
+    struct view rest = file_read(a, "etc/weir.yaml", CONFIG_FILE_MAX);
+    char *text = arena_alloc(a, rest.len + 1);
+    size_t used = 0, settings = 0;
+    ck_assert(rest.at != NULL && text != NULL);
+    while (rest.len > 0) {
+        size_t len = view_find(rest, 0, '\n') + 1, indent = strspn(rest.at, " ");
+        bool taken = strncmp(rest.at + indent, "# ", 2) == 0 && is_setting(rest.at + indent + 2);
+        bool include = strncmp(rest.at, "# include:", 10) == 0;
+        size_t skip = taken && !include ? 2 : 0;
+        memcpy(text + used, rest.at, indent);
+        memcpy(text + used + indent, rest.at + indent + skip, len - indent - skip);
+        used += len - skip;
+        settings += skip > 0;
+        rest = view_after(rest, len);
+    }
+    ck_assert_uint_gt(settings, 60);
+    struct site *s = load_sound(text);
+    ck_assert_uint_eq(s->route_count, 6);
+    ck_assert_uint_eq(s->origin_count, 3);
+    site_unref(&s);
+    arena_free(a);
+}
+END_TEST
+
 static void write_token(void)
 {
     make_dir();
@@ -707,5 +743,6 @@ int main(void)
     tcase_add_test(t, printed_defaults_are_a_configuration);
     tcase_add_test(t, every_setting_is_documented);
     tcase_add_loop_test(t, what_is_shipped_is_sound, 0, ROWS(shipped));
+    tcase_add_test(t, what_is_commented_out_is_sound_too);
     return run_case("proxy/config", t);
 }
