@@ -1,0 +1,148 @@
+/* Two servers of one origin, the scene's own and another one: who is asked, and who is asked again. In turn, the scene's own
+ * is the first. */
+#include "tests/conversation/harness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct pair {
+    struct scene *s;
+    struct origin *other;
+};
+
+/* @param settings  of the origin, but for its servers */
+static struct pair pair_begin(const char *settings)
+{
+    struct pair p = { scene_begin_stopped(), origin_start(0) };
+    const char *path = say(p.s, "%s/weir.yaml", scene_weir(p.s)->dir);
+    FILE *f = fopen(path, "we");
+    holds(p.s, p.other != NULL && f != NULL);
+    fprintf(f,
+            "origins: {pair: {servers: [\"http://127.0.0.1:%d\", \"http://127.0.0.1:%d\"]%s}}\n"
+            "routes: [{match: /keyed/, origin: pair, retry_post: true}, {match: /, origin: pair}]\n",
+            origin_port(scene_origin(p.s)), origin_port(p.other), settings);
+    holds(p.s, fclose(f) == 0);
+    weir_starts(p.s, say(p.s, "--workers 1 --config %s", path));
+    return p;
+}
+
+static void other_answers(struct pair *p, const char *status, const char *body)
+{
+    origin_script(p->other, &(struct answer){ .status = status, .fields = "Cache-Control: no-store", .body = body });
+}
+
+static void pair_end(struct pair *p)
+{
+    holds(p->s, origin_unscripted(p->other) == 0);
+    scene_end(p->s);
+    origin_end(p->other);
+}
+
+/* What the first server does, and whether the request is sent to the other. */
+static const struct retry_row {
+    const char *settings, *request, *fields, *content;
+    struct answer first;
+    bool again;
+    const char *status; /* the client's, when not sent again; NULL: a break */
+    const char *why;
+} retries[] = {
+    { "", "GET /a", "", NULL, { .silent = true, .ending = CLOSE }, true, "200", "no byte has come" },
+    { "", "HEAD /a", "", NULL, { .silent = true, .ending = RESET }, true, "200", "no byte has come" },
+    { "", "GET /a", "", NULL, { .raw = "HTTP/1.1 200 OK\r\nContent-Le", .ending = CUT }, true, "200", "half a head" },
+    { "", "GET /a", "", NULL, { .raw = "nonsense\r\n\r\n", .ending = CLOSE }, true, "200", "no HTTP" },
+    { ", first_byte_timeout: 200ms", "GET /a", "", NULL, { .silent = true, .ending = HANG }, true, "200", "too late" },
+    { ", retries: {attempts: 0}", "GET /a", "", NULL, { .silent = true, .ending = CLOSE }, false, "502", "not wanted" },
+    { ", retries: {budget: 0%}", "GET /a", "", NULL, { .silent = true, .ending = CLOSE }, false, "502", "no budget" },
+    { "", "GET /a", "", NULL, { .status = "503", .body = "" }, false, "503", "an answer is an answer" },
+    { ", retries: {on_5xx: true}", "GET /a", "", NULL, { .status = "503", .body = "" }, true, "200", "unless not" },
+    { ", retries: {on_5xx: true}", "GET /a", "", NULL, { .status = "500", .body = "" }, false, "500", "not overload" },
+    { "", "POST /a", "", "plum", { .silent = true, .ending = CLOSE }, false, "502", "it may have been acted on" },
+    { "", "POST /a", "Idempotency-Key: 1", "plum", { .silent = true, .ending = CLOSE }, false, "502", "another route" },
+    { "", "POST /keyed/a", "", "plum", { .silent = true, .ending = CLOSE }, false, "502", "no key" },
+    { "", "POST /keyed/a", "Idempotency-Key: 1", "plum", { .silent = true, .ending = CLOSE }, true, "200", "a key" },
+    { "", "DELETE /a", "", NULL, { .silent = true, .ending = CLOSE }, false, "502", "safe methods only" },
+};
+
+START_TEST(a_request_is_tried_elsewhere_when_that_does_no_harm)
+{
+    const struct retry_row *row = &retries[_i];
+    struct pair p = pair_begin(row->settings);
+    origin_does(p.s, &row->first);
+    if (row->again) other_answers(&p, "200", "jam");
+    if (row->content != NULL)
+        client_sends(p.s, row->request, row->fields, row->content);
+    else
+        client_asks(p.s, row->request, row->fields);
+    bool head = strncmp(row->request, "HEAD", 4) == 0;
+    client_hears(p.s, row->status, "", !row->again ? NULL : head ? "" : "jam");
+    if (row->again != (origin_count(p.other) == 1)) scene_fail(AT(p.s), "%s", row->why);
+    if (row->again && row->content != NULL) holds(p.s, strcmp(origin_heard_at(p.other, 0)->body, row->content) == 0);
+    pair_end(&p);
+}
+END_TEST
+
+START_TEST(what_the_client_has_heard_is_not_taken_back)
+{
+    struct pair p = pair_begin("");
+    struct gate rest = { 0 };
+    origin_answers_as(p.s, .status = "200", .fields = "Cache-Control: no-store", .body = "plums and pears",
+                      .hold_content = &rest, .hold_after = 5, .ending = CUT, .cut_after = 7);
+    client_asks(p.s, "GET /a", "");
+    hears_head(p.s, scene_client(p.s), "200", "");
+    hears_content(p.s, scene_client(p.s), "plums");
+    gate_opens(p.s, &rest);
+    hears_break(p.s, scene_client(p.s));
+    holds(p.s, origin_count(p.other) == 0);
+    pair_end(&p);
+}
+END_TEST
+
+START_TEST(a_server_that_is_left_alone_is_not_asked)
+{
+    struct pair p = pair_begin(", breaker: {failures: 1, open: 600s}");
+    origin_goes(p.s);
+    for (int i = 0; i < 5; i++) {
+        other_answers(&p, "200", "jam");
+        client_asks(p.s, say(p.s, "GET /%d", i), "");
+        client_hears(p.s, "200", "", "jam");
+    }
+    admin_asks(p.s, "GET /metrics", "");
+    admin_hears(p.s, "200", "");
+    holds(p.s, origin_count(p.other) == 5);
+    origin_down(p.other);
+    client_asks(p.s, "GET /last", "");
+    client_hears(p.s, "502", "", NULL);
+    client_asks(p.s, "GET /later", "");
+    client_hears(p.s, "503", "Retry-After: *\nCache-Status: ~origin-down", NULL);
+    pair_end(&p);
+}
+END_TEST
+
+START_TEST(all_down_is_stale_where_that_is_allowed)
+{
+    struct pair p = pair_begin(", breaker: {failures: 1, open: 600s}");
+    origin_answers(p.s, "200", "Cache-Control: max-age=1, stale-if-error=600", "jam");
+    client_asks(p.s, "GET /kept", "");
+    client_hears(p.s, "200", "", "jam");
+    seconds_pass(p.s, 10);
+    origin_goes(p.s);
+    origin_down(p.other);
+    for (int i = 0; i < 3; i++) {
+        client_asks(p.s, "GET /kept", "");
+        client_hears(p.s, "200", "Age: 10", "jam");
+    }
+    origin_returns(p.s);
+    pair_end(&p);
+}
+END_TEST
+
+int main(void)
+{
+    const struct test tests[] = {
+        TABLE(a_request_is_tried_elsewhere_when_that_does_no_harm, retries),
+        TEST(what_the_client_has_heard_is_not_taken_back),
+        TEST(a_server_that_is_left_alone_is_not_asked),
+        TEST(all_down_is_stale_where_that_is_allowed),
+    };
+    return converse("origins", tests, COUNT(tests));
+}
