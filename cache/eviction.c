@@ -35,6 +35,7 @@ static void push(struct eviction *e, struct eviction_node *n, uint8_t queue)
         q->oldest = n;
     q->newest = n;
     q->bytes += n->bytes;
+    e->held++;
 }
 
 void eviction_remove(struct eviction *e, struct eviction_node *n)
@@ -50,6 +51,7 @@ void eviction_remove(struct eviction *e, struct eviction_node *n)
     else
         q->oldest = n->newer;
     q->bytes -= n->bytes;
+    e->held--;
     n->queue = QUEUE_NONE;
 }
 
@@ -59,17 +61,24 @@ static uint32_t fingerprint(uint32_t hash)
     return hash | 1;
 }
 
+static struct eviction_ghost *ghost_of(struct eviction *e, uint32_t hash)
+{
+    return &e->ghosts[(hash >> 1) & e->ghost_mask];
+}
+
+/* The paper's ghosts are as many as the entries. A table that remembers longer sends to the main queue what is rarely asked
+ * for, and the small queue no longer chooses: docs/eviction.md. */
 static bool take_ghost(struct eviction *e, uint32_t hash)
 {
-    uint32_t *slot = &e->ghosts[(hash >> 1) & e->ghost_mask];
-    if (*slot != fingerprint(hash)) return false;
-    *slot = 0;
-    return true;
+    struct eviction_ghost *ghost = ghost_of(e, hash);
+    if (ghost->fingerprint != fingerprint(hash)) return false;
+    ghost->fingerprint = 0;
+    return e->left - ghost->left <= e->held;
 }
 
 static void leave_ghost(struct eviction *e, const struct eviction_node *n)
 {
-    e->ghosts[(n->hash >> 1) & e->ghost_mask] = fingerprint(n->hash);
+    *ghost_of(e, n->hash) = (struct eviction_ghost){ fingerprint(n->hash), ++e->left };
 }
 
 void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes)

@@ -1,6 +1,7 @@
 /* eviction: who leaves when a tier is full: S3-FIFO (Yang et al., SOSP 2023). New entries pass through a small queue; those
- * asked for again move on to the main queue, the others leave early and are remembered as ghosts, so that one that comes
- * back goes to the main queue at once. A scan therefore never pushes out what is asked for often.
+ * asked for again move on to the main queue, the others leave early and are remembered as ghosts: one that comes back before
+ * as many others have left as are held goes to the main queue at once. A scan therefore never pushes out what is asked for
+ * often.
  * Ownership: nodes are embedded in their owners. Threads: the caller's lock, save eviction_touch, which is one relaxed
  * write at most.                                                                                                        */
 #ifndef WEIR_CACHE_EVICTION_H
@@ -25,14 +26,22 @@ struct eviction_queue {
     uint64_t bytes;
 };
 
+/* One that left the small queue unused. */
+struct eviction_ghost {
+    uint32_t fingerprint; /* 0: an empty slot */
+    uint32_t left;        /* how many had left by then, itself included, modulo 2^32 */
+};
+
 struct eviction {
     struct eviction_queue small, main;
-    uint32_t *ghosts; /* hash table of fingerprints, newest replaces oldest in its place */
+    struct eviction_ghost *ghosts; /* hash table, newest replaces oldest in its place */
     size_t ghost_mask;
+    uint32_t held;    /* entries in both queues */
+    uint32_t left;    /* the small queue unused, so far */
     unsigned refused; /* in a row */
 };
 
-/** @param ghost_slots  a power of two; about the number of entries the tier holds */
+/** @param ghost_slots  a power of two; at least the number of entries the tier is likely to hold */
 MUST_USE bool eviction_init(struct eviction *e, size_t ghost_slots);
 void eviction_free(struct eviction *e);
 void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);

@@ -115,6 +115,20 @@ START_TEST(one_that_comes_back_goes_to_the_main_queue)
 }
 END_TEST
 
+START_TEST(one_that_comes_back_late_is_a_stranger)
+{
+    enum { ROOM = 10 };
+    for (size_t others = ROOM - 2; others <= ROOM; others++) {
+        struct tier *t = tier_new(ROOM);
+        for (size_t i = 0; i <= ROOM; i++) (void)ask(t, i); /* 0 leaves */
+        for (size_t i = 1; i < others; i++) (void)ask(t, ROOM + i);
+        (void)ask(t, 0); /* the last of the others leaves to make room for it, and ROOM - 1 are held */
+        ck_assert_uint_eq(t->eviction.main.bytes, others <= ROOM - 1 ? 1 : 0);
+        tier_free(t);
+    }
+}
+END_TEST
+
 START_TEST(uses_count_up_to_a_maximum)
 {
     struct eviction_node n = { .queue = 1 };
@@ -256,6 +270,7 @@ int main(void)
     tcase_add_test(t, new_entries_leave_in_their_order);
     tcase_add_test(t, one_that_was_asked_for_again_stays_longer);
     tcase_add_test(t, one_that_comes_back_goes_to_the_main_queue);
+    tcase_add_test(t, one_that_comes_back_late_is_a_stranger);
     tcase_add_test(t, uses_count_up_to_a_maximum);
     tcase_add_loop_test(t, nothing_leaves_while_all_are_refused, 0, 6);
     tcase_add_test(t, those_that_may_leave_do);
