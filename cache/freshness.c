@@ -208,10 +208,13 @@ struct lifetime freshness_lifetime(const struct stored_head *s, const struct pol
     struct lifetime l = { s->lifetime_s, (enum lifetime_source)s->source, false };
     int64_t ruled_s = 0;
 
-    if (status_rule(p, s->status, &ruled_s)) return (struct lifetime){ max_s(0, ruled_s), LIFETIME_STATUS_RULE, false };
-    if (l.lifetime_s < 0) l = implied_lifetime(s, p);
-    if (l.source == LIFETIME_NONE) return l;
-    limit_lifetime(&l, p);
+    if (status_rule(p, s->status, &ruled_s)) {
+        l = (struct lifetime){ max_s(0, ruled_s), LIFETIME_STATUS_RULE, false };
+    } else {
+        if (l.lifetime_s < 0) l = implied_lifetime(s, p);
+        if (l.source == LIFETIME_NONE) return l;
+        limit_lifetime(&l, p);
+    }
     if (p->jitter_percent > 0) l.lifetime_s -= jitter_s(l.lifetime_s, p->jitter_percent, key_hash);
     return l;
 }

@@ -257,6 +257,24 @@ START_TEST(jitter_only_shortens_and_agrees_for_equal_keys)
 }
 END_TEST
 
+START_TEST(jitter_spreads_what_a_status_rule_keeps)
+{
+    struct policy p = default_policy();
+    struct stored_head s = { .lifetime_s = -1, .status = 404 };
+    p.status_lifetimes[0] = (struct status_lifetime){ 404, 1000 };
+    p.status_lifetime_count = 1;
+    ck_assert_int_eq(freshness_lifetime(&s, &p, 1).lifetime_s, 1000);
+    p.jitter_percent = 10;
+    bool spread = false;
+    for (uint64_t i = 0; i < 64; i++) {
+        int64_t lifetime_s = freshness_lifetime(&s, &p, i << 32).lifetime_s;
+        ck_assert(lifetime_s >= 900 && lifetime_s <= 1000);
+        spread = spread || lifetime_s != freshness_lifetime(&s, &p, 0).lifetime_s;
+    }
+    ck_assert(spread);
+}
+END_TEST
+
 static const struct {
     int status;
     const char *request, *fields;
@@ -365,6 +383,7 @@ int main(void)
     tcase_add_test(t, heuristics_can_be_off_or_capped);
     tcase_add_loop_test(t, operators_limits, 0, ROWS(limits));
     tcase_add_test(t, jitter_only_shortens_and_agrees_for_equal_keys);
+    tcase_add_test(t, jitter_spreads_what_a_status_rule_keeps);
     tcase_add_loop_test(t, flags_of_a_stored_response, 0, ROWS(flags));
     tcase_add_test(t, numbers_of_a_part);
     tcase_add_test(t, stale_windows_are_read);
