@@ -17,10 +17,29 @@ static int32_t delta_s(int64_t s)
     return s > DELTA_SECONDS_MAX ? DELTA_SECONDS_MAX : (int32_t)s;
 }
 
+/* A field that only the operator's list makes a targeted one is read as the one that everybody knows. */
+static bool named_directives(struct field_section response, struct view name, struct response_directives *out)
+{
+    enum { NAMED_LINES_MAX = 8 };
+    static const enum field_id known[] = { FIELD_CDN_CACHE_CONTROL };
+    struct field lines[NAMED_LINES_MAX];
+    size_t n = 0;
+    for (size_t i = field_find(response, 0, name); i < response.count && n < NAMED_LINES_MAX;
+         i = field_find(response, i + 1, name)) {
+        lines[n] = response.lines[i];
+        lines[n++].id = known[0];
+    }
+    return targeted_directives_parse((struct field_section){ lines, n }, known, 1, out);
+}
+
 struct response_directives directives_in_force(struct field_section response, const struct policy *p)
 {
     struct response_directives d;
-    if (targeted_directives_parse(response, p->targeted, p->targeted_count, &d)) return d;
+    for (size_t i = 0; i < p->targeted_count; i++) {
+        bool found = p->targeted[i] != FIELD_OTHER ? targeted_directives_parse(response, &p->targeted[i], 1, &d)
+                                                   : named_directives(response, p->targeted_names[i], &d);
+        if (found) return d;
+    }
     return response_directives_parse(response);
 }
 

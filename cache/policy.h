@@ -65,7 +65,8 @@ struct policy {
     bool authorization_is_ours;    /* weir checked it itself: it is no concern of the origin's, nor of RFC 9111 §3.5 */
     /* responses */
     enum set_cookie_handling set_cookie;
-    enum field_id targeted[POLICY_TARGETED_MAX]; /* RFC 9213, first wins; default CDN-Cache-Control */
+    enum field_id targeted[POLICY_TARGETED_MAX];     /* RFC 9213, first wins; default CDN-Cache-Control */
+    struct view targeted_names[POLICY_TARGETED_MAX]; /* of those that are FIELD_OTHER, in any case */
     size_t targeted_count;
     bool strip_targeted;
     bool

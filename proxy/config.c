@@ -450,6 +450,8 @@ struct site *config_load(const struct options *o, struct config_report *report)
     check_admin(&l);
     s->file = l.file;
     s->settings = l.file->settings;
+    report_sort(report);
+    for (size_t i = 0; i < report->count; i++) report->places[i].file = NULL; /* it may go with the site */
     if (!report_is_clean(report)) site_unref(&s);
     return s;
 }

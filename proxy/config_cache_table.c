@@ -185,26 +185,37 @@ static void vary_write(struct text_out *o, const void *from)
 
 /* ---- targeted: the fields of RFC 9213 that bind weir */
 
+/* Fields that mean something else already speak to everybody. */
+static const char *check_targeted(struct view v)
+{
+    enum field_id id = field_id_of(v);
+    bool may_be = id == FIELD_OTHER || id == FIELD_CDN_CACHE_CONTROL;
+    return may_be && field_name_is_valid(v) ? NULL : "names of fields such as CDN-Cache-Control, Weir-Cache-Control";
+}
+
 static void targeted_read(struct config_reader *r, const struct node *n, void *to)
 {
-    static const struct setting row = { .key = "targeted", .check = check_field_name, .most = POLICY_TARGETED_MAX };
+    static const struct setting row = { .key = "targeted", .check = check_targeted, .most = POLICY_TARGETED_MAX };
     struct policy *p = (struct policy *)(void *)((char *)to - AT(targeted));
     struct views names;
     if (!reader_views(r, &row, n, &names)) return;
     p->targeted_count = 0;
     for (size_t i = 0; i < names.count; i++) {
-        enum field_id id = field_id_of(names.at[i]);
-        if (id == FIELD_CDN_CACHE_CONTROL)
-            p->targeted[p->targeted_count++] = id;
-        else
-            report_at(r->report, n->place, "targeted: \"%.80s\"; it takes [CDN-Cache-Control] or []", names.at[i].at);
+        p->targeted[p->targeted_count] = field_id_of(names.at[i]);
+        p->targeted_names[p->targeted_count++] = names.at[i];
     }
 }
 
 static void targeted_write(struct text_out *o, const void *from)
 {
     const struct policy *p = (const struct policy *)(const void *)((const char *)from - AT(targeted));
-    out_format(o, "%s", p->targeted_count > 0 ? "[CDN-Cache-Control]" : "[]");
+    out_format(o, "[");
+    for (size_t i = 0; i < p->targeted_count; i++) {
+        struct view name = p->targeted_names[i];
+        out_format(o, "%s", i > 0 ? ", " : "");
+        out_text(o, name.len > 0 ? name : VIEW("CDN-Cache-Control")); /* the default has no name of its own */
+    }
+    out_format(o, "]");
 }
 
 /* ---- key.host: each, or one name for all */

@@ -8,6 +8,7 @@ void report_at(struct config_report *r, struct place p, const char *format, ...)
         r->more++;
         return;
     }
+    r->places[r->count] = p;
     char *line = r->lines[r->count++];
     int n = p.line > 0 ? snprintf(line, REPORT_LINE_MAX, "%.200s:%u:%u: ", p.file, p.line, p.column)
                        : snprintf(line, REPORT_LINE_MAX, "%.200s: ", p.file);
@@ -17,6 +18,28 @@ void report_at(struct config_report *r, struct place p, const char *format, ...)
     va_end(args);
     for (char *c = line; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?'; /* one line, and nothing that steers a terminal */
+}
+
+static bool comes_before(const struct place *a, const struct place *b)
+{
+    if (a->file != b->file && strcmp(a->file, b->file) != 0) return false;
+    return a->line < b->line || (a->line == b->line && a->column < b->column);
+}
+
+void report_sort(struct config_report *r)
+{
+    char line[REPORT_LINE_MAX];
+    for (size_t i = 1; i < r->count; i++) {
+        struct place p = r->places[i];
+        size_t at = i;
+        while (at > 0 && comes_before(&p, &r->places[at - 1])) at--;
+        if (at == i) continue;
+        memcpy(line, r->lines[i], sizeof line);
+        memmove(r->lines[at + 1], r->lines[at], (i - at) * sizeof r->lines[0]);
+        memmove(&r->places[at + 1], &r->places[at], (i - at) * sizeof r->places[0]);
+        memcpy(r->lines[at], line, sizeof line);
+        r->places[at] = p;
+    }
 }
 
 void report_print(const struct config_report *r, const char *prefix, FILE *to)

@@ -17,11 +17,14 @@ struct place {
 
 struct config_report {
     char lines[REPORT_LINES_MAX][REPORT_LINE_MAX];
+    struct place places[REPORT_LINES_MAX];
     size_t count;
     size_t more; /* errors for which there was no room */
 };
 
 void report_at(struct config_report *r, struct place p, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** In the order of the file; of several files, in the order in which they were read. */
+void report_sort(struct config_report *r);
 static inline bool report_is_clean(const struct config_report *r)
 {
     return r->count == 0;

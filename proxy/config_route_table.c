@@ -258,6 +258,16 @@ static void response_edits_read(struct config_reader *r, const struct node *n, v
     read_edits(r, n, false, to);
 }
 
+/* A value that is sent to prove something is nobody else's. */
+static bool is_secret(struct view name)
+{
+    static const char *const words[] = { "auth", "cookie", "key", "token", "secret", "password" };
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+        for (size_t i = 0; i + strlen(words[w]) <= name.len; i++)
+            if (view_starts_with_nocase(view_after(name, i), view_of_str(words[w]))) return true;
+    return false;
+}
+
 static void edits_write(struct text_out *o, const void *from)
 {
     const struct field_edits *e = from;
@@ -267,7 +277,10 @@ static void edits_write(struct text_out *o, const void *from)
         out_text(o, e->at[i].name);
         if (e->at[i].kind == FIELD_EDIT_REMOVE) continue;
         out_format(o, ": ");
-        out_text(o, e->at[i].value);
+        if (is_secret(e->at[i].name))
+            out_secret(o, e->at[i].value);
+        else
+            out_text(o, e->at[i].value);
     }
     out_format(o, "}");
 }

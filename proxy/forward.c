@@ -371,10 +371,11 @@ bool forward_answers_itself(const struct request_head *r)
 
 /* ---- the response */
 
-static bool is_targeted(const struct policy *p, enum field_id id)
+static bool is_targeted(const struct policy *p, const struct field *line)
 {
     for (size_t i = 0; i < p->targeted_count; i++) {
-        if (p->targeted[i] == id) return true;
+        if (p->targeted[i] != line->id) continue;
+        if (line->id != FIELD_OTHER || view_equal_nocase(line->name, p->targeted_names[i])) return true;
     }
     return false;
 }
@@ -384,7 +385,7 @@ bool forward_response_field(struct field_section response, const struct field *l
     if (field_traits_of(line->id)->hop_by_hop) return false;
     if (response_treatments[line->id] == REMADE) return false;
     if (tag_field_is_internal(line->id) && !p->pass_tags) return false;
-    if (p->strip_targeted && is_targeted(p, line->id)) return false;
+    if (p->strip_targeted && is_targeted(p, line)) return false;
     return !field_named_by_connection(response, line->name);
 }
 

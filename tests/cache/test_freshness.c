@@ -237,6 +237,34 @@ START_TEST(operators_limits)
 }
 END_TEST
 
+/* RFC 9213 §2.2: the first of the operator's list that is there */
+static const struct {
+    const char *fields;
+    int64_t lifetime_s;
+} own_targets[] = {
+    { "weir-cache-control: max-age=5\nCDN-Cache-Control: max-age=6\nCache-Control: max-age=7", 5 },
+    { "CDN-Cache-Control: max-age=6\nCache-Control: max-age=7", 6 },
+    { "Weir-Cache-Control: MAX AGE\nCDN-Cache-Control: max-age=6", 6 },
+    { "Weir-Cache-Control: no-store\nWeir-Cache-Control: max-age=5\nX: 1", 5 },
+    { "Cache-Control: max-age=7", 7 },
+};
+
+START_TEST(operators_targeted_fields)
+{
+    struct asked a;
+    struct lines l;
+    struct policy p = default_policy();
+    p.targeted[0] = FIELD_OTHER;
+    p.targeted_names[0] = VIEW("Weir-Cache-Control");
+    p.targeted[1] = FIELD_CDN_CACHE_CONTROL;
+    p.targeted_count = 2;
+    struct field_section fields = section_of(&l, own_targets[_i].fields);
+    struct stored_head s = store_head(ask(&a, "GET /", ""), 200, fields, &p);
+    ck_assert_int_eq(freshness_lifetime(&s, &p, 0).lifetime_s, own_targets[_i].lifetime_s);
+    ck_assert_int_eq(directives_in_force(fields, &p).no_store, _i == 3);
+}
+END_TEST
+
 START_TEST(jitter_only_shortens_and_agrees_for_equal_keys)
 {
     struct policy p = default_policy();
@@ -382,6 +410,7 @@ int main(void)
     tcase_add_loop_test(t, heuristic_freshness, 0, ROWS(heuristics));
     tcase_add_test(t, heuristics_can_be_off_or_capped);
     tcase_add_loop_test(t, operators_limits, 0, ROWS(limits));
+    tcase_add_loop_test(t, operators_targeted_fields, 0, ROWS(own_targets));
     tcase_add_test(t, jitter_only_shortens_and_agrees_for_equal_keys);
     tcase_add_test(t, jitter_spreads_what_a_status_rule_keeps);
     tcase_add_loop_test(t, flags_of_a_stored_response, 0, ROWS(flags));

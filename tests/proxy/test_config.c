@@ -77,6 +77,14 @@ static struct site *load_sound(const char *text)
     return s;
 }
 
+static const char *const shipped[] = {
+    "etc/weir.yaml",
+    "etc/examples/api.yaml",
+    "etc/examples/static-site.yaml",
+    "etc/examples/several-origins.yaml",
+    "etc/examples/behind-a-load-balancer.yaml",
+};
+
 #define ORIGIN "origin: http://127.0.0.1:3000\n"
 
 /* ---- defaults */
@@ -184,7 +192,7 @@ static const struct {
     { "cache: {methods: [GET, PUT]}", "2:24: methods: \"PUT\"; it takes GET, HEAD, POST or QUERY" },
     { "cache: {vary: {fields: {User-Agent: drop}}}", "2:37: User-Agent: \"drop\"; it takes normalise, raw," },
     { "cache: {vary: {fields: {\"User Agent\": ignore}}}", "2:25: vary.fields: \"User Agent\"; it takes a field name" },
-    { "cache: {targeted: [X-Y]}", "2:19: targeted: \"X-Y\"; it takes [CDN-Cache-Control] or []" },
+    { "cache: {targeted: [Vary]}", "2:20: targeted: \"Vary\"; it takes names of fields such as" },
     { "cache: {key: {host: a b}}", "2:21: host: \"a b\"; it takes a host name" },
     { "cache: {version: \"a b\"}", "2:18: version: \"a b\"; it takes a name of letters" },
     { "origins: [a]", "2:10: origins is a list; it takes a map" },
@@ -278,6 +286,22 @@ START_TEST(several_errors_are_told_in_one_go)
 }
 END_TEST
 
+START_TEST(errors_stand_in_the_order_of_the_file)
+{
+    ck_assert_ptr_null(load(ORIGIN "routes: [{match: //}, {origin: x}]\nmemory: x\nmemory: y\norigins: {a: b}\n"));
+    unsigned before = 0;
+    for (size_t i = 0; i < report.count; i++) {
+        ck_assert_uint_ge(report.places[i].line, before);
+        before = report.places[i].line;
+        char wanted[160];
+        snprintf(wanted, sizeof wanted, "%s:%u:%u: ", path_of("weir.yaml"), report.places[i].line,
+                 report.places[i].column);
+        ck_assert_msg(strncmp(report.lines[i], wanted, strlen(wanted)) == 0, "%s", report.lines[i]);
+    }
+    ck_assert_uint_eq(report.count, 6);
+}
+END_TEST
+
 START_TEST(no_origin_is_an_error_of_its_own)
 {
     ck_assert_ptr_null(load("memory: 1GiB\n"));
@@ -343,6 +367,32 @@ START_TEST(bytes_that_are_no_text_are_an_error)
 }
 END_TEST
 
+/* Whatever a file has become, it is understood or refused, and says why. */
+START_TEST(mutations_are_understood_or_refused)
+{
+    enum { ROUNDS = 3000, EDITS = 8 };
+    static const char pieces[] = "{}[]:,-#&*!|>'\"%@`\n\t ?~$aZ09.\\\x00\xff";
+    struct arena *a = arena_new();
+    struct view seed = file_read(a, shipped[1], CONFIG_FILE_MAX);
+    char *text = arena_alloc(a, seed.len + 1);
+    uint64_t random = 0x9e3779b97f4a7c15u;
+    ck_assert(seed.at != NULL && text != NULL);
+    for (int round = 0; round < ROUNDS; round++) {
+        memcpy(text, seed.at, seed.len);
+        for (int e = 0; e < 1 + round % EDITS; e++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            text[(random >> 33) % seed.len] = pieces[(random >> 20) % (sizeof pieces - 1)];
+        }
+        write_bytes("weir.yaml", text, seed.len);
+        struct site *s = load_file(path_of("weir.yaml"));
+        ck_assert_int_eq(s == NULL, report.count > 0);
+        for (size_t i = 0; i < report.count; i++) ck_assert_ptr_null(strpbrk(report.lines[i], "\n\t"));
+        site_unref(&s);
+    }
+    arena_free(a);
+}
+END_TEST
+
 /* ---- values */
 
 START_TEST(settings_mean_what_they_say)
@@ -385,7 +435,7 @@ START_TEST(a_policy_means_what_it_says)
         "  stale: {if_unreachable: 0, while_revalidate: 5s, if_error: 1d, with_s_maxage: rfc9111}\n"
         "  client_directives: true\n"
         "  set_cookie: keep\n"
-        "  targeted: []\n"
+        "  targeted: [Weir-Cache-Control, CDN-Cache-Control]\n"
         "  strip_targeted: true\n"
         "  client_cache_control: no-cache\n"
         "  content_limit: 1MiB\n"
@@ -409,7 +459,8 @@ START_TEST(a_policy_means_what_it_says)
     ck_assert_int_eq(p->default_sie_s, 86400);
     ck_assert(!p->stale_with_s_maxage && p->trust_request_directives && p->strip_targeted);
     ck_assert_int_eq(p->set_cookie, SET_COOKIE_KEEP);
-    ck_assert_uint_eq(p->targeted_count, 0);
+    ck_assert_uint_eq(p->targeted_count, 2);
+    ck_assert(p->targeted[0] == FIELD_OTHER && view_is(p->targeted_names[0], "Weir-Cache-Control"));
     ck_assert_str_eq(p->client_cache_control, "no-cache");
     ck_assert_int_eq(p->content_limit_bytes, 1 << 20);
     ck_assert_int_eq(p->vary_maximum_variants, 3);
@@ -648,14 +699,6 @@ START_TEST(every_setting_is_documented)
 }
 END_TEST
 
-static const char *const shipped[] = {
-    "etc/weir.yaml",
-    "etc/examples/api.yaml",
-    "etc/examples/static-site.yaml",
-    "etc/examples/several-origins.yaml",
-    "etc/examples/behind-a-load-balancer.yaml",
-};
-
 START_TEST(what_is_shipped_is_sound)
 {
     setenv("WEIR_ADMIN_TOKEN", "quincequince", 1);
@@ -725,6 +768,8 @@ int main(void)
     tcase_add_test(t, without_a_file_there_are_the_options);
     tcase_add_loop_test(t, what_is_wrong_has_a_place_and_a_cure, 0, ROWS(wrongs));
     tcase_add_test(t, several_errors_are_told_in_one_go);
+    tcase_add_test(t, errors_stand_in_the_order_of_the_file);
+    tcase_add_test(t, mutations_are_understood_or_refused);
     tcase_add_test(t, no_origin_is_an_error_of_its_own);
     tcase_add_test(t, aliases_do_not_multiply_unseen);
     tcase_add_test(t, nesting_has_an_end);

@@ -376,6 +376,10 @@ START_TEST(a_response_is_forwarded)
     p.strip_targeted = true;
     ck_assert_str_eq(names_that_go_on(&p), "Content-Type Proxy-Status Cache-Groups Cache-Control "
                                            "Set-Cookie Set-Cookie ETag X-Own ");
+    p.targeted[0] = FIELD_OTHER;
+    p.targeted_names[0] = VIEW("x-own");
+    ck_assert_str_eq(names_that_go_on(&p), "Content-Type Proxy-Status Cache-Groups Cache-Control CDN-Cache-Control "
+                                           "Set-Cookie Set-Cookie ETag ");
 }
 END_TEST
 
