@@ -10,7 +10,7 @@
 
 enum {
     ROUTE_EDITS_MAX = REPLY_EDITS_MAX, /* of one direction */
-    ROUTE_LOCATION_MAX = 8192, /* of a redirect */
+    ROUTE_LOCATION_MAX = 8192,         /* of a redirect */
 };
 
 enum route_kind {
