@@ -22,6 +22,7 @@ struct flight_waiter {
 struct flight_failure {
     int status;         /* what a client gets: 502, 503, 504 */
     const char *detail; /* static text, for Cache-Status */
+    int retry_after_s;  /* when to come again; 0: not known */
 };
 
 struct flight_table;

@@ -584,6 +584,7 @@ static void after_failure(struct exchange *x)
         return;
     }
     stats_add(&x->worker->counters.errors, 1);
+    x->retry_after_s = failure.retry_after_s;
     answer_problem(x, failure.status, failure.detail);
 }
 

@@ -448,7 +448,9 @@ void answer_problem(struct exchange *x, int status, const char *detail)
     char *copy = malloc(len);
     if (copy != NULL) memcpy(copy, text, len);
     const char *name = NULL, *value = NULL;
-    if (status == 503) name = "Retry-After", value = "1";
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", x->retry_after_s > 0 ? x->retry_after_s : 1);
+    if (status == 503) name = "Retry-After", value = seconds;
     if (status == 405) name = "Allow", value = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE, QUERY, PURGE";
     answer_own(x, status, PROBLEM_CONTENT_TYPE, copy, copy != NULL ? len : 0, name, value);
 }

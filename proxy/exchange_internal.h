@@ -68,6 +68,7 @@ struct exchange {
     struct fetch_listener listener;
     struct upload *upload;
     int64_t upload_bytes; /* that have come */
+    int retry_after_s;    /* for a 503; 0: a second */
     bool late;            /* joined a flight whose response was already there */
     /* the answer */
     struct outcome outcome;

@@ -196,7 +196,8 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     struct fetch *f = calloc(1, sizeof *f);
     if (f == NULL || !fetch_copy_request(f, s)) {
         free(f);
-        flight_fail(cache_flights(s->worker->weir->cache), s->flight, (struct flight_failure){ 503, "out-of-memory" });
+        flight_fail(cache_flights(s->worker->weir->cache), s->flight,
+                    (struct flight_failure){ 503, "out-of-memory", 0 });
         fetch_end_in_purges(s->worker->weir, s->flight);
         return NULL;
     }
@@ -327,7 +328,7 @@ static void on_content(void *arg, const uint8_t *at, size_t len)
 static struct flight_failure failure_of(enum origin_result result)
 {
     int status = result == ORIGIN_TIMED_OUT ? 504 : result == ORIGIN_QUEUE_FULL ? 503 : 502;
-    return (struct flight_failure){ status, origin_result_name(result) };
+    return (struct flight_failure){ status, origin_result_name(result), 0 };
 }
 
 static void end_body(struct fetch *f, bool complete)

@@ -39,6 +39,7 @@ struct fetch {
     struct servers_tried tried; /* who failed */
     unsigned tries;
     const char *refusal; /* why nobody was asked */
+    int retry_after_s;   /* when it may be otherwise; 0: not known */
     int server_status;   /* of the transfer's response; 0: none yet */
     bool interim_sent;   /* the client has heard of this transfer */
     bool elsewhere;      /* what came is not taken: another server is asked when this transfer has ended */

@@ -262,7 +262,7 @@ void fetch_admit(struct fetch *f, struct object *o)
 void fetch_fail(struct fetch *f, int status, const char *detail)
 {
     stats_add(&f->worker->counters.fetch_failures, 1);
-    flight_fail(fetch_flights(f), f->flight, (struct flight_failure){ status, detail });
+    flight_fail(fetch_flights(f), f->flight, (struct flight_failure){ status, detail, f->retry_after_s });
     fetch_land_with_nothing(f);
 }
 

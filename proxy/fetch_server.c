@@ -25,6 +25,7 @@ bool fetch_choose_server(struct fetch *f)
     struct server_pick pick = origin_state_pick(state_of(f), &f->tried, balance_hash(f), now_of(f));
     if (pick.server == BALANCE_NONE) {
         atomic_fetch_add_explicit(&state_of(f)->all_down, 1, memory_order_relaxed);
+        f->retry_after_s = origin_state_retry_after_s(state_of(f), now_of(f));
         return false;
     }
     f->pick = pick;

@@ -29,7 +29,7 @@ struct origin_state {
     _Atomic uint64_t turn;
     struct retry_budget budget;
     struct origin_gate gate;
-    _Atomic uint64_t retries, retries_refused, hedges, all_down;
+    _Atomic uint64_t retries, retries_refused, all_down;
     size_t server_count;
     struct server_state servers[];
 };

@@ -70,7 +70,7 @@ static void end_flight(struct flight_table *t, struct flight *f, enum ending how
     switch (how) {
     case RESPOND: flight_respond(t, f, o); break;
     case PART: flight_part(t, f); break;
-    default: flight_fail(t, f, (struct flight_failure){ 504, "origin-timed-out" }); break;
+    default: flight_fail(t, f, (struct flight_failure){ 504, "origin-timed-out", 0 }); break;
     }
 }
 
@@ -390,7 +390,7 @@ START_TEST(whoever_waits_while_it_is_open_is_woken)
         }
         pthread_barrier_wait(&h.ready);
         for (int i = time % 4; i > 0; i--) sched_yield();
-        flight_fail(h.t, h.flight, (struct flight_failure){ 502, "origin-unreachable" });
+        flight_fail(h.t, h.flight, (struct flight_failure){ 502, "origin-unreachable", 0 });
         for (int i = 0; i < HERD; i++) pthread_join(threads[i], NULL);
         ck_assert_int_eq(h.done, HERD);
         for (int i = 0; i < HERD; i++) sem_destroy(&sheep[i].news);
