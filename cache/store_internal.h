@@ -39,9 +39,9 @@ enum {
     STORE_SLOTS = 128, /* concurrent read transactions; more readers wait for one another */
     STORE_LMDB_READERS = 256,
     STORE_LIVE_PERCENT = 90, /* of the map; measured: no MDB_MAP_FULL below it */
-    STORE_TURN_RECORDS = 64,
+    STORE_TURN_RECORDS = 256,
     STORE_TURN_BYTES = 4 << 20,
-    STORE_BATCH_WAIT_MS = 2,
+    STORE_BATCH_WAIT_MS = 10,
     STORE_REST_MS = 1000,
     STORE_SYNC_INTERVAL_MS = 5000,
     STORE_CHECK_MS = 250,            /* at open, for looking at pages */

@@ -70,13 +70,13 @@ static bool batch_is_ready(const struct store *s)
     return w->count >= s->turn_records || w->bytes >= s->turn_bytes;
 }
 
-static void wake_writer(struct store *s, bool urgent)
+/* @return whether the writer is to be woken; it is by the caller, without the lock that it would wait for */
+static bool writer_is_wanted(struct store *s, bool urgent)
 {
     struct store_queue *q = &s->queue;
     bool wake = q->writer == WRITER_IDLE || (q->writer == WRITER_COLLECTS && (urgent || batch_is_ready(s)));
-    if (!wake) return;
-    q->writer = WRITER_BUSY; /* one signal is enough */
-    pthread_cond_signal(&q->wake);
+    if (wake) q->writer = WRITER_BUSY; /* one signal is enough */
+    return wake;
 }
 
 /* @param room  bytes that may wait, this one included. Consumes op. */
@@ -85,13 +85,14 @@ static int enqueue(struct store *s, struct store_op *op, bool urgent, size_t roo
     struct store_queue *q = &s->queue;
     struct op_list *list = urgent ? &q->urgent : &q->waiting;
     pthread_mutex_lock(&q->lock);
-    bool full = q->stop || (urgent ? list->count >= STORE_URGENT_MAX : list->bytes + op->cost > room);
+    bool wake = false, full = q->stop || (urgent ? list->count >= STORE_URGENT_MAX : list->bytes + op->cost > room);
     if (!full) {
         if (!urgent && list->first == NULL) q->since_ms = store_clock_ms();
         store_list_push(list, op);
-        wake_writer(s, urgent);
+        wake = writer_is_wanted(s, urgent);
     }
     pthread_mutex_unlock(&q->lock);
+    if (wake) pthread_cond_signal(&q->wake);
     if (!full) return 0;
     atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
     if (op->kind == OP_LOG_PURGES) free(op->purges.lines);

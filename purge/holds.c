@@ -34,7 +34,8 @@ bool holds_end(struct holds *h, uint64_t seq)
     pthread_mutex_lock(&h->lock);
     unsigned i = generation_of(h, seq);
     assert(h->generation[i].left > 0); /* ours: every end had its begin */
-    bool last = --h->generation[i].left == 0;
+    /* Of the youngest generation nobody waits for the end: who waits has begun another one. */
+    bool last = --h->generation[i].left == 0 && i + 1 < h->count;
     bool kept = seq >= atomic_load_explicit(&h->given_up, memory_order_relaxed);
     pthread_mutex_unlock(&h->lock);
     if (last) h->drained(h->arg);
