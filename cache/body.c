@@ -60,8 +60,9 @@ struct body_spill {
 
 struct body *body_new(const struct body_settings *settings)
 {
-    struct body *b = calloc(1, sizeof *b);
+    struct body *b = malloc(sizeof *b);
     if (b == NULL) return NULL;
+    memset(b, 0, sizeof *b);
     atomic_init(&b->refs, 1);
     pthread_mutex_init(&b->lock, NULL);
     b->length = settings->length;

@@ -74,8 +74,9 @@ static void unlist(struct shard *s, struct flight *f)
 
 static struct flight *flight_new(const struct store_id *id, struct view key, struct view variant, uint64_t fetch_seq)
 {
-    struct flight *f = calloc(1, sizeof *f + key.len + variant.len);
+    struct flight *f = malloc(sizeof *f + key.len + variant.len);
     if (f == NULL) return NULL;
+    memset(f, 0, sizeof *f);
     char *text = (char *)(f + 1);
     if (key.len > 0) memcpy(text, key.at, key.len);
     if (variant.len > 0) memcpy(text + key.len, variant.at, variant.len);

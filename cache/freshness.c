@@ -126,16 +126,15 @@ static void note_part(const struct response_head *response, struct stored_head *
     out->content_length = part.length;
 }
 
-void stored_head_of(const struct request_head *request, const struct response_head *response, const struct policy *p,
-                    const struct response_times *times, struct stored_head *out)
+void stored_head_by(const struct request_head *request, const struct response_head *response,
+                    const struct response_directives *d, const struct response_times *times, struct stored_head *out)
 {
     struct field_section fields = response->fields;
-    struct response_directives d = directives_in_force(fields, p);
     int64_t now_s = times->response_time_s, date_s = now_s, modified_s = -1;
 
     if (!date_in(fields, FIELD_DATE, now_s, &date_s)) date_s = now_s;
     bool has_modified = date_in(fields, FIELD_LAST_MODIFIED, now_s, &modified_s);
-    struct explicit_lifetime lifetime = explicit_lifetime_of(fields, &d, date_s, now_s);
+    struct explicit_lifetime lifetime = explicit_lifetime_of(fields, d, date_s, now_s);
     bool authorized = field_first(request->fields, FIELD_AUTHORIZATION) != NULL;
 
     *out = (struct stored_head){
@@ -145,14 +144,21 @@ void stored_head_of(const struct request_head *request, const struct response_he
         .initial_age_s = initial_age_s(fields, date_s, times),
         .lifetime_s = lifetime.lifetime_s,
         .since_modified_s = has_modified ? delta_s(date_s - modified_s) : -1,
-        .swr_s = window_s(&d.stale_while_revalidate),
-        .sie_s = window_s(&d.stale_if_error),
+        .swr_s = window_s(&d->stale_while_revalidate),
+        .sie_s = window_s(&d->stale_if_error),
         .status = (uint16_t)response->status,
-        .flags = (uint16_t)(directive_flags(&d) | response_flags(response, has_modified) |
+        .flags = (uint16_t)(directive_flags(d) | response_flags(response, has_modified) |
                             (authorized ? STORED_AUTHORIZED : 0u)),
         .source = (uint8_t)lifetime.source,
     };
     note_part(response, out);
+}
+
+void stored_head_of(const struct request_head *request, const struct response_head *response, const struct policy *p,
+                    const struct response_times *times, struct stored_head *out)
+{
+    struct response_directives d = directives_in_force(response->fields, p);
+    stored_head_by(request, response, &d, times, out);
 }
 
 void stored_head_freshened(const struct stored_head *before, const struct request_head *request,

@@ -61,6 +61,9 @@ struct response_directives directives_in_force(struct field_section response, co
  *  @param request  for Authorization */
 void stored_head_of(const struct request_head *request, const struct response_head *response, const struct policy *p,
                     const struct response_times *times, struct stored_head *out);
+/** The same where directives_in_force are known. */
+void stored_head_by(const struct request_head *request, const struct response_head *response,
+                    const struct response_directives *d, const struct response_times *times, struct stored_head *out);
 
 /** The same once a 304 has freshened it (§4.3.4): its age starts anew from the Age and Date of the 304; status and part
  *  stay those of `before`.

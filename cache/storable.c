@@ -232,11 +232,11 @@ static enum storable_reason decide(const struct candidate *c)
     return reason_for(c);
 }
 
-struct storable_decision storable_decide(const struct request_head *request, const struct response_head *response,
-                                         const struct policy *p, const struct stored_head *s, int64_t content_length)
+struct storable_decision storable_decide_by(const struct request_head *request, const struct response_head *response,
+                                            const struct policy *p, const struct response_directives *d,
+                                            const struct stored_head *s, int64_t content_length)
 {
-    struct response_directives d = directives_in_force(response->fields, p);
-    struct candidate c = { request, response, p, s, &d, content_length };
+    struct candidate c = { request, response, p, s, d, content_length };
     enum storable_reason reason = decide(&c);
     bool stored = reason < NOT_STORED_METHOD; /* the reasons for come before the reasons against */
     return (struct storable_decision){
@@ -244,6 +244,13 @@ struct storable_decision storable_decide(const struct request_head *request, con
         .reason = reason,
         .strip_set_cookie = stored && set_cookie_is_taken_off(&c),
     };
+}
+
+struct storable_decision storable_decide(const struct request_head *request, const struct response_head *response,
+                                         const struct policy *p, const struct stored_head *s, int64_t content_length)
+{
+    struct response_directives d = directives_in_force(response->fields, p);
+    return storable_decide_by(request, response, p, &d, s, content_length);
 }
 
 bool storable_field(struct field_section response, const struct field *line, const struct response_directives *d,

@@ -40,6 +40,10 @@ struct storable_decision {
 /** @param content_length  -1 when not known yet: the caller enforces policy.content_limit_bytes as it comes */
 struct storable_decision storable_decide(const struct request_head *request, const struct response_head *response,
                                          const struct policy *p, const struct stored_head *s, int64_t content_length);
+/** The same where directives_in_force are known. */
+struct storable_decision storable_decide_by(const struct request_head *request, const struct response_head *response,
+                                            const struct policy *p, const struct response_directives *d,
+                                            const struct stored_head *s, int64_t content_length);
 
 /** Whether one field line of the response becomes part of the stored response (§3.1, §5.2.2.4, §5.2.2.7): not hop-by-hop,
  *  not named by Connection, not listed by no-cache="..." or private="...", not a Set-Cookie that is stripped, not Age

@@ -121,20 +121,23 @@ static void flight_woke(struct flight_waiter *w)
     loop_post(x->worker->loop, &x->task);
 }
 
-/* The worker's scratch belongs to the request at hand: before this one waits, its key moves into memory of its own. */
-static bool own_texts(struct exchange *x)
+/* The worker's scratch belongs to the request at hand: before this one waits, its key and variant move into memory of its
+ * own, with room for a variant where another thread is going to look it up. */
+static bool own_texts(struct exchange *x, size_t room)
 {
-    if (x->texts != NULL || !x->has_key) return true;
-    x->texts = malloc(x->q.key.text.len + VARIANT_TEXT_MAX);
-    if (x->texts == NULL) return false;
-    memcpy(x->texts, x->q.key.text.at, x->q.key.text.len);
-    char *variant = x->texts + x->q.key.text.len;
-    if (x->q.variant.text.len > 0) {
-        memcpy(variant, x->q.variant.text.at, x->q.variant.text.len);
-        x->q.variant.text.at = variant;
-    }
-    x->q.key.text.at = x->texts;
-    x->q.text = variant;
+    struct view key = x->q.key.text, variant = x->q.variant.text;
+    if (!x->has_key) return true;
+    bool is_own = x->texts != NULL && (variant.len == 0 || variant.at == x->texts + key.len);
+    if (is_own && (room == 0 || x->q.text == x->texts + key.len)) return true;
+    char *texts = malloc(key.len + (variant.len > room ? variant.len : room));
+    if (texts == NULL) return false;
+    memcpy(texts, key.at, key.len);
+    if (variant.len > 0) memcpy(texts + key.len, variant.at, variant.len);
+    free(x->texts);
+    x->texts = texts;
+    x->q.key.text.at = texts;
+    if (variant.len > 0) x->q.variant.text.at = texts + key.len;
+    x->q.text = room > 0 ? texts + key.len : x->worker->variant_text;
     return true;
 }
 
@@ -269,7 +272,7 @@ static void fly_alone(struct exchange *x, bool drop_conditions)
 {
     uint64_t seq = purge_fetch_begin(purges_of(x));
     x->flight = flight_private(&x->q.id, seq);
-    if (x->flight == NULL || !own_texts(x)) {
+    if (x->flight == NULL || !own_texts(x, 0)) {
         bool waited_for = purge_fetch_end(purges_of(x), seq); /* nothing was fetched */
         (void)waited_for;
         flight_unref(&x->flight);
@@ -334,7 +337,7 @@ void exchange_start_over(struct exchange *x)
 
 static void fly_together(struct exchange *x)
 {
-    if (!own_texts(x)) {
+    if (!own_texts(x, 0)) {
         answer_problem(x, 503, "out-of-memory");
         return;
     }
@@ -418,7 +421,7 @@ static void serve_hit(struct exchange *x)
     stats_add(&c->hits, 1);
     stats_add(x->from_store ? &c->hits_store : &c->hits_memory, 1);
     if (x->decision.verdict == REUSE_STALE) stats_add(&c->hits_stale, 1);
-    if (x->decision.refresh_behind && own_texts(x)) refresh_behind(x, x->q.object);
+    if (x->decision.refresh_behind && own_texts(x, 0)) refresh_behind(x, x->q.object);
     answer_from_object(x, x->q.object);
 }
 
@@ -534,7 +537,7 @@ static void look_up(struct exchange *x)
     x->arrivals = cache_store_arrivals(cache_of(x));
     x->found = cache_find_in_memory(cache_of(x), &x->q);
     if (x->found == CACHE_FOUND || cache_store(cache_of(x)) == NULL) return;
-    if (cache_store_is_cold(cache_of(x)) && own_texts(x) && own_request(x)) {
+    if (cache_store_is_cold(cache_of(x)) && own_texts(x, VARIANT_TEXT_MAX) && own_request(x)) {
         x->job.run = store_job_run;
         x->jobs++;
         if (store_submit(cache_store(cache_of(x)), &x->job)) {

@@ -7,8 +7,6 @@
 
 /* ---- life */
 
-static void free_when_quiet(struct fetch *f);
-
 struct fetch *fetch_ref(struct fetch *f)
 {
     f->refs++;
@@ -19,12 +17,13 @@ void fetch_unref(struct fetch **f)
 {
     struct fetch *gone = *f;
     *f = NULL;
-    if (gone != NULL && --gone->refs == 0) free_when_quiet(gone);
+    if (gone != NULL && --gone->refs == 0) fetch_free_when_quiet(gone);
 }
 
-static void free_when_quiet(struct fetch *f)
+void fetch_free_when_quiet(struct fetch *f)
 {
-    if (atomic_load(&f->resume_task.posted) || atomic_load(&f->purge_task.posted))
+    if (atomic_load(&f->resume_task.posted) || atomic_load(&f->purge_task.posted) ||
+        atomic_load(&f->publish_task.posted))
         return; /* that task comes back here */
     f->worker->fetches--;
     flight_unref(&f->flight);
@@ -179,7 +178,7 @@ static void resume_run(struct loop_task *t)
 {
     struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, resume_task));
     if (f->refs == 0)
-        free_when_quiet(f);
+        fetch_free_when_quiet(f);
     else if (f->transfer != NULL)
         origin_resume(f->transfer);
 }
@@ -220,6 +219,7 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     if (f->upload != NULL) upload_on_filled(f->upload, upload_filled, f);
     f->resume_task.run = resume_run;
     f->purge_task.run = fetch_purge_run;
+    f->publish_task.run = fetch_publish_run;
     f->begun_us = clock_monotonic_us();
     fetch_plan_completion(f);
     f->worker->fetches++;
@@ -294,8 +294,7 @@ static void on_head(void *arg, const struct response_head *head, int64_t content
         return;
     }
     if (f->request.method == METHOD_HEAD) fetch_confirm(f, head);
-    if (fetch_invalidate(f)) return;
-    fetch_publish(f);
+    if (!fetch_invalidate(f)) fetch_publish_soon(f);
 }
 
 /* Somebody reads the response or is about to. Of a flight that has parted only the exchange that began it can. */
@@ -340,7 +339,9 @@ static void end_body(struct fetch *f, bool complete)
         stats_add(&f->worker->counters.fetch_failures, 1);
         body_break(f->response.body);
     }
-    if (!f->publish_waits) fetch_conclude(f);
+    if (f->publish_waits) return;
+    if (!f->has_response) fetch_publish(f);
+    fetch_conclude(f);
 }
 
 /* What came does not fit what is stored: ask once more, without validators and for the whole. */

@@ -46,9 +46,11 @@ struct fetch {
     int64_t begun_us;
     struct response_times times;
     struct fetch_response response;
+    struct response_directives directives; /* of the response, in force */
     bool has_response;
     char *response_arena;
     struct object *filling; /* what others already read */
+    bool filled;            /* it was whole when it was made, and can be kept */
     bool storing;
     struct variant variant; /* in variant_text */
     char *variant_text;
@@ -56,9 +58,11 @@ struct fetch {
     bool ended;
     struct purge_result purge_result;
     uint64_t stored_seq; /* what purges hold against the response: when it came into being */
-    struct loop_task resume_task, purge_task;
+    struct loop_task resume_task, purge_task, publish_task;
 };
 
+/** Nobody refers to it: it goes when no task of it is posted any more. */
+void fetch_free_when_quiet(struct fetch *f);
 int64_t fetch_now_s(const struct fetch *f);
 struct flight_table *fetch_flights(const struct fetch *f);
 /** Nothing was kept, so it does not matter whether purges gave up on this fetch. */
@@ -97,6 +101,9 @@ MUST_USE bool fetch_begin_body(struct fetch *f, int64_t content_length);
 int64_t fetch_content_limit(const struct fetch *f);
 /** The flight's waiters hear of the response and go on. */
 void fetch_publish(struct fetch *f);
+/** The same within this turn of the loop: should the content end until then, all is made at once. */
+void fetch_publish_soon(struct fetch *f);
+void fetch_publish_run(struct loop_task *t);
 /** The transfer is over and its response, if there was one, is published: keep it, or let the flight go. */
 void fetch_conclude(struct fetch *f);
 /** Keep o, and let nobody join the flight once it can be found. */

@@ -14,11 +14,10 @@ static void body_has_room(void *arg)
 /* The fields that are stored, in `room`. */
 static struct field_section fields_to_store(const struct fetch *f, struct field *room)
 {
-    struct response_directives d = directives_in_force(f->response.fields, &f->route->policy);
     size_t n = 0;
     for (size_t i = 0; i < f->response.fields.count && n < RECORD_FIELDS_MAX; i++) {
         const struct field *line = &f->response.fields.lines[i];
-        if (storable_field(f->response.fields, line, &d, &f->response.storable)) room[n++] = *line;
+        if (storable_field(f->response.fields, line, &f->directives, &f->response.storable)) room[n++] = *line;
     }
     return (struct field_section){ room, n };
 }
@@ -64,14 +63,38 @@ static struct record_inputs record_of(const struct fetch *f, struct field_sectio
     return in;
 }
 
-/* The stored response while its content still comes: what others read. */
-static bool begin_filling(struct fetch *f)
+/* The stored response as it is kept, with all of its content. NULL: no memory, or too large and there is no store. */
+static struct object *complete_object(struct fetch *f, struct view whole)
 {
     struct field room[RECORD_FIELDS_MAX];
     uint64_t tags[TAG_MAX + 3];
-    struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
     struct store_id id = id_of(f);
-    f->filling = object_new(&in, &id, f->response.body, 0);
+    f->response.head.fetch_ms = (int32_t)((clock_monotonic_us() - f->begun_us) / 1000);
+    f->response.content_length = body_length(f->response.body);
+    struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
+    if (whole.at != NULL && whole.len <= OBJECT_INLINE_MAX) {
+        in.content = whole;
+        return object_new(&in, &id, NULL, 0);
+    }
+    if (whole.at != NULL) return object_new(&in, &id, f->response.body, 0);
+    uint64_t number = body_number(f->response.body);
+    return number != 0 ? object_new(&in, &id, f->response.body, number) : NULL;
+}
+
+/* The stored response as others read it, perhaps while its content still comes. */
+static bool begin_filling(struct fetch *f)
+{
+    struct view whole = body_whole(f->response.body);
+    f->filled = whole.at != NULL;
+    if (f->filled) {
+        f->filling = complete_object(f, whole);
+    } else {
+        struct field room[RECORD_FIELDS_MAX];
+        uint64_t tags[TAG_MAX + 3];
+        struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
+        struct store_id id = id_of(f);
+        f->filling = object_new(&in, &id, f->response.body, 0);
+    }
     return f->filling != NULL;
 }
 
@@ -119,8 +142,10 @@ void fetch_decide_storing(struct fetch *f, const struct response_head *head, int
 {
     const struct policy *p = &f->route->policy;
     struct response_head dated = { head->status, f->response.fields };
-    stored_head_of(&f->request, &dated, p, &f->times, &f->response.head);
-    f->response.storable = storable_decide(&f->request, &dated, p, &f->response.head, content_length);
+    f->directives = directives_in_force(f->response.fields, p);
+    stored_head_by(&f->request, &dated, &f->directives, &f->times, &f->response.head);
+    f->response.storable =
+        storable_decide_by(&f->request, &dated, p, &f->directives, &f->response.head, content_length);
     if (content_length > fetch_content_limit(f)) {
         f->response.storable.verdict = STORABLE_NO;
         f->response.storable.reason = NOT_STORED_TOO_LARGE;
@@ -190,6 +215,21 @@ void fetch_publish(struct fetch *f)
         cache_note_unshared(cache, &f->key, fetch_now_s(f) + f->route->policy.hit_for_miss_s);
     flight_part(fetch_flights(f), f->flight);
 }
+
+void fetch_publish_run(struct loop_task *t)
+{
+    struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, publish_task));
+    if (f->refs == 0)
+        fetch_free_when_quiet(f);
+    else if (!f->has_response)
+        fetch_publish(f);
+}
+
+void fetch_publish_soon(struct fetch *f)
+{
+    loop_post(f->worker->loop, &f->publish_task);
+}
+
 /* What is left to do when a flight's response has been admitted, or never will be; perhaps in the store's thread. */
 struct landing {
     struct weir *weir;
@@ -288,28 +328,10 @@ static void content_stored(void *arg, int result)
     admit_unless_purged(l);
 }
 
-static struct object *complete_object(struct fetch *f, struct view whole)
-{
-    struct field room[RECORD_FIELDS_MAX];
-    uint64_t tags[TAG_MAX + 3];
-    struct store_id id = id_of(f);
-    f->response.content_length = body_length(f->response.body);
-    struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
-    if (whole.at != NULL && whole.len <= OBJECT_INLINE_MAX) {
-        in.content = whole;
-        return object_new(&in, &id, NULL, 0);
-    }
-    if (whole.at != NULL) return object_new(&in, &id, f->response.body, 0);
-    uint64_t number = body_number(f->response.body);
-    if (number == 0) return NULL; /* too large for memory, and there is no store */
-    return object_new(&in, &id, f->response.body, number);
-}
-
 static void keep(struct fetch *f)
 {
-    f->response.head.fetch_ms = (int32_t)((clock_monotonic_us() - f->begun_us) / 1000);
     struct view whole = body_whole(f->response.body);
-    struct object *o = complete_object(f, whole);
+    struct object *o = f->filled ? object_ref(f->filling) : complete_object(f, whole);
     struct landing *l = o != NULL ? landing_new(f, o, f->response.body) : NULL;
     if (l == NULL) {
         fetch_land_with_nothing(f);
