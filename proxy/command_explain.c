@@ -235,6 +235,24 @@ static const char *colour_of(const json_t *e)
     return strcmp(verdict, "serve-stale") == 0 || strcmp(verdict, "validate") == 0 ? "\033[1;33m" : "\033[1;31m";
 }
 
+static void put_route(const json_t *e)
+{
+    printf("\n  route: ");
+    put(e, "route.name");
+    printf(", ");
+    put(e, "route.target");
+    if (json_is_string(command_at(e, "route.file"))) {
+        printf(" (");
+        put(e, "route.file");
+        printf(":%.0f)", command_number(e, "route.line"));
+    }
+    if (json_is_string(command_at(e, "route.origin"))) {
+        printf("\n  origin: ");
+        put(e, "route.origin");
+    }
+    printf("%s\n", json_is_true(command_at(e, "route.stores")) ? "" : "; this route stores nothing");
+}
+
 static void put_decision(const struct command *c, const json_t *e)
 {
     put(e, "method");
@@ -251,9 +269,7 @@ static void put_decision(const struct command *c, const json_t *e)
     put(e, "decision.section");
     printf(")\n  Cache-Status: ");
     put(e, "decision.cache_status");
-    printf("\n  origin: ");
-    put(e, "route.origin");
-    printf("%s\n", json_is_true(command_at(e, "route.stores")) ? "" : "; this route stores nothing");
+    put_route(e);
     if (json_is_true(command_at(e, "decision.not_collapsed")))
         printf("  its last response could not be shared, so for a while each request for it is fetched by itself\n");
 }

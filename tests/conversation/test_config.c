@@ -238,6 +238,19 @@ START_TEST(a_response_under_way_ends_under_the_old_configuration)
 }
 END_TEST
 
+START_TEST(explain_names_the_route)
+{
+    struct scene *s = scene_with("routes:\n- match: /a/\n- {match: /b, redirect: /c}\n");
+    struct command_result r;
+    process_run(scene_weir(s), say(s, "explain --admin 127.0.0.1:%d http://" HOST "/a/x", scene_weir(s)->admin_port),
+                &r);
+    holds(s, r.status == 0 && strstr(r.out, say(s, "route: /a/, to default (%s:2)", config_path(s))) != NULL);
+    process_run(scene_weir(s), say(s, "explain --admin 127.0.0.1:%d http://" HOST "/b", scene_weir(s)->admin_port), &r);
+    holds(s, r.status == 0 && strstr(r.out, say(s, "route: /b, redirect 308 /c (%s:3)", config_path(s))) != NULL);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(check_says_what_it_understood_or_what_is_wrong)
 {
     struct scene *s = scene_begin_stopped();
@@ -265,6 +278,7 @@ int main(void)
         TEST(a_reload_changes_what_comes_next_and_keeps_the_cache),
         TEST(a_bad_configuration_changes_nothing),
         TEST(a_response_under_way_ends_under_the_old_configuration),
+        TEST(explain_names_the_route),
         TEST(check_says_what_it_understood_or_what_is_wrong),
     };
     return converse("config", tests, COUNT(tests));
