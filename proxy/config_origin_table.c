@@ -227,7 +227,6 @@ static const struct setting origin_rows[] = {
     { "slow_start", SETTING_MILLISECONDS, AT(slow_start_ms), .help = "to its whole share after it became well" },
     { "retries", SETTING_GROUP, 0, .group = &retries_schema, .help = "before the first byte went to the client" },
     { "tls", SETTING_GROUP, 0, .group = &tls_schema, .help = "for https" },
-    { "weir", SETTING_FLAG, AT(is_weir), .help = "the origin is another weir" },
     { "forward_purges", SETTING_FLAG, AT(forward_purges), .help = "purges are handed on to it" },
     { "purge_token", SETTING_VIEW, AT(purge_token), .unset = "none", .secret = true, .check = check_secret,
       .help = "for purges handed on: a text, or {file: PATH}" },

@@ -477,9 +477,7 @@ static const struct setting route_rows[] = {
       .help = "{users: {...}, users_file: PATH, tokens: [...], realm, forward}" },
     { "request_limit", SETTING_BYTES, AT(request_limit_bytes), .unset = "none",
       .help = "a longer request content is refused with 413" },
-    { "upgrade", SETTING_FLAG, AT(upgrade), .help = "true: websocket and its like are passed through" },
     { "retry_post", SETTING_FLAG, AT(retry_post), .help = "true: a POST with Idempotency-Key may be tried again" },
-    { "hedge", SETTING_FLAG, AT(hedge), .help = "true: a second request when the first is slower than most" },
 };
 const struct schema route_schema = { SCHEMA_ROWS(route_rows), NULL };
 

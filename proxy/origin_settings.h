@@ -70,7 +70,6 @@ struct origin_settings {
     int64_t slow_start_ms; /* from 1 % to its whole share after it became well; 0: at once */
     struct origin_retries retries;
     struct origin_tls tls;
-    bool is_weir;        /* another weir: its Cache-Status and Age are chained */
     bool forward_purges; /* purges are handed on to it */
     struct view purge_token;
     struct origin_state *state; /* what is learnt of the servers; shared, changes all the time */

@@ -60,7 +60,7 @@ void origin_state_report(struct origin_state *o, struct server_pick pick, enum b
 bool origin_state_has_other(const struct origin_state *o, const struct servers_tried *tried, int64_t now_ms);
 void servers_tried_add(struct servers_tried *t, int server);
 
-/** Whether the budget has room for trying a request again (or for a hedged one); counted when it has. */
+/** Whether the budget has room for trying a request again; counted when it has. */
 MUST_USE bool origin_state_may_retry(struct origin_state *o, int64_t now_ms);
 
 /** How a server does, in a word: "well", "ill", "open" (left alone), "probing". */

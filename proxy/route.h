@@ -73,9 +73,7 @@ struct route {
     struct route_answer answer;
     struct protection *protection; /* NULL: open to all */
     int64_t request_limit_bytes;   /* a longer request content is refused; -1: none */
-    bool upgrade;                  /* websocket and its like are passed through */
     bool retry_post;               /* a POST with Idempotency-Key may be tried again */
-    bool hedge;                    /* a second request when the first is slow */
 };
 
 /** The request's fields as the origin is to hear them: `fields` after the route's edits; borrows from both.
