@@ -121,6 +121,6 @@ holds('streamed content', (await (await fetch(`${site}/items/3`)).json()).name =
 const late = AbortSignal.timeout(100);
 await fetch(`${site}/slow?ms=500`, { signal: late }).then(() => holds('abort', false), () => { });
 holds('the fetch that was left goes on', (await (await fetch(`${site}/slow?ms=500`)).json()).slept_ms === 500);
-process.exit(0); // after a 304 with Content-Length, node 20 waits for a content that there is none of
+process.exit(0); // by itself node 20 would stay, as it awaits content after a 304 that names its length
 JS
 timeout 60 node --no-warnings "$dir/fetch.mjs" "$site" || fail "node's fetch"
