@@ -354,9 +354,23 @@ static bool is_of_its_length(const struct fetch *f)
                .verdict == STORABLE_YES;
 }
 
+/* A full response says that what is stored is no longer what the origin has (RFC 9111 §4.3.3): even where it is not stored
+ * itself, the old one is not to come back when the origin fails. Errors of others, and what only this client's request kept
+ * from being stored, say nothing of that. */
+static bool outdates_what_is_stored(const struct fetch *f)
+{
+    int status = f->response.status;
+    enum storable_reason why = f->response.storable.reason;
+    bool full = (status >= 200 && status <= 399 && status != 206 && status != 304) || status == 404 || status == 410;
+    return f->stored != NULL && f->request.method != METHOD_HEAD && full && body_is_complete(f->response.body) &&
+           f->response.storable.verdict == STORABLE_NO && why != NOT_STORED_REQUEST_NO_STORE &&
+           why != NOT_STORED_AUTHORIZATION;
+}
+
 /* The transfer is over and its response, if there was one, is published. */
 void fetch_conclude(struct fetch *f)
 {
+    if (outdates_what_is_stored(f)) cache_remove(f->worker->weir->cache, f->stored);
     bool complete = f->storing && body_is_complete(f->response.body);
     if (complete && !is_of_its_length(f)) {
         fetch_stop_storing(f);
