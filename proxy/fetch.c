@@ -293,6 +293,7 @@ static void on_head(void *arg, const struct response_head *head, int64_t content
         origin_cancel(f->transfer);
         return;
     }
+    if (head->status == 304) f->response.content_length = content_length; /* of the 200 it stands for: RFC 9110 §8.6 */
     if (f->request.method == METHOD_HEAD) fetch_confirm(f, head);
     if (!fetch_invalidate(f)) fetch_publish_soon(f);
 }

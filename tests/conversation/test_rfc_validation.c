@@ -361,6 +361,23 @@ END_TEST
 
 /* ---- what is not shared is asked for with the client's own conditions */
 
+/* A 304 says no length, or the one that its 200 would have (RFC 9110 §8.6): never that of its own emptiness. */
+START_TEST(a_304_that_passes_says_no_length_of_its_own)
+{
+    struct scene *s = scene_begin(NULL);
+    origin_answers(s, "200", "Cache-Control: no-store\nETag: \"1\"", "mine");
+    client_asks(s, "GET /mine", "");
+    client_hears(s, "200", "", "mine");
+    for (int i = 0; i < 2; i++) {
+        origin_answers_as(s, .raw = say(s, "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n%s\r\n",
+                                        i == 0 ? "" : "Content-Length: 4\r\n"));
+        client_asks(s, "GET /mine", "If-None-Match: \"1\"");
+        client_hears(s, "304", i == 0 ? "!Content-Length\n!Transfer-Encoding" : "Content-Length: 4", "");
+    }
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(conditions_pass_where_nothing_is_shared)
 {
     struct scene *s = scene_begin(NULL);
@@ -393,6 +410,7 @@ int main(void)
         TABLE(if_none_match_compares_tags, tags),
         TABLE(if_modified_since_compares_dates, sinces),
         TEST(conditions_pass_where_nothing_is_shared),
+        TEST(a_304_that_passes_says_no_length_of_its_own),
     };
     return converse("rfc validation", tests, COUNT(tests));
 }
