@@ -251,6 +251,8 @@ static const struct setting freshness_rows[] = {
     { "heuristic_maximum", SETTING_SECONDS, AT(heuristic_maximum_s), .help = "the most that is guessed" },
     { "jitter", SETTING_PERCENT, AT(jitter_percent), .most = 50,
       .help = "lifetimes are shortened by up to this, so that not all end at once" },
+    { "early_refresh", SETTING_PERCENT, AT(early_refresh_percent), .most = 1000,
+      .help = "XFetch's beta: how eagerly a used response is refreshed before it ends; 0%: off" },
 };
 static const struct schema freshness_schema = { SCHEMA_ROWS(freshness_rows), NULL };
 

@@ -431,7 +431,7 @@ START_TEST(a_policy_means_what_it_says)
         "  version: v2\n"
         "  methods: [GET, HEAD]\n"
         "  freshness: {default: 10s, minimum: 1s, maximum: 1h, status: {404: 5s, 5xx: 1s}, heuristic: off,\n"
-        "              heuristic_maximum: 2h, jitter: 7%}\n"
+        "              heuristic_maximum: 2h, jitter: 7%, early_refresh: 150%}\n"
         "  stale: {if_unreachable: 0, while_revalidate: 5s, if_error: 1d, with_s_maxage: rfc9111}\n"
         "  client_directives: true\n"
         "  set_cookie: keep\n"
@@ -454,6 +454,7 @@ START_TEST(a_policy_means_what_it_says)
     ck_assert(!p->heuristics);
     ck_assert_int_eq(p->heuristic_maximum_s, 7200);
     ck_assert_int_eq(p->jitter_percent, 7);
+    ck_assert_int_eq(p->early_refresh_percent, 150);
     ck_assert_int_eq(p->stale_if_unreachable_s, 0);
     ck_assert_int_eq(p->default_swr_s, 5);
     ck_assert_int_eq(p->default_sie_s, 86400);
