@@ -8,6 +8,7 @@
 
 enum {
     UNSHARED_SLOTS = 1 << 14, /* a newcomer takes the place of whoever had its slot */
+    REMOVED_SLOTS = 1 << 12,  /* the same */
     WHOLE_LIMIT_MAX = 8 << 20,
     WHOLE_LIMIT_SHARE = 16, /* of the memory budget */
     STORE_SHARE = 2,        /* a content may take half of the store at most */
@@ -26,6 +27,7 @@ struct cache {
     _Atomic uint64_t store_arrivals;
     _Atomic int quick_lookups;                 /* in a row, up to WARM_LOOKUPS */
     _Atomic uint64_t unshared[UNSHARED_SLOTS]; /* upper half: of the key's hash; lower half: until when (UTC seconds) */
+    _Atomic uint64_t removed[REMOVED_SLOTS]; /* what was removed while the store may still have it: its mark; 0: none */
 };
 
 /* The hot tier's own answer: there, and used since eviction last looked at it there. */
@@ -221,11 +223,34 @@ static bool belongs_in_memory(const struct object *o)
     return o->content != NULL;
 }
 
+/* The store removes later, and a look-up must not bring what was removed back to memory meanwhile. */
+static uint64_t mark_of(const struct store_id *id)
+{
+    uint64_t mark = id->key[0] ^ (id->variant * 0x9e3779b97f4a7c15u);
+    return mark != 0 ? mark : 1;
+}
+
+static _Atomic uint64_t *removed_slot(struct cache *c, const struct store_id *id)
+{
+    return &c->removed[(id->key[1] ^ id->variant) % REMOVED_SLOTS];
+}
+
+static bool is_removed(struct cache *c, const struct store_id *id)
+{
+    return atomic_load(removed_slot(c, id)) == mark_of(id);
+}
+
+static void forget_removal(struct cache *c, const struct store_id *id)
+{
+    uint64_t mark = mark_of(id);
+    (void)atomic_compare_exchange_strong(removed_slot(c, id), &mark, 0); /* another's mark stays */
+}
+
 static struct object *get_from_tiers(struct cache *c, const struct store_id *id, struct view key, struct view variant)
 {
     struct object *o = memory_get(c->memory, id, key, variant);
     if (o != NULL) return o;
-    o = load(c, id);
+    o = is_removed(c, id) ? NULL : load(c, id);
     if (o == NULL) return NULL;
     if (!object_is_for(o, key, variant)) {
         object_unref(&o);
@@ -234,6 +259,10 @@ static struct object *get_from_tiers(struct cache *c, const struct store_id *id,
     store_touch(c->store, id);
     if (belongs_in_memory(o))
         (void)memory_put(c->memory, o, MEMORY_IF_ABSENT); /* it serves this request, kept or not */
+    if (is_removed(c, id)) {                              /* since */
+        memory_remove(c->memory, id, o);
+        object_unref(&o);
+    }
     return o;
 }
 
@@ -292,7 +321,10 @@ static void written(void *arg, int result)
 {
     struct admission *a = arg;
     struct cache *c = a->cache;
-    if (result != 0) not_written(c, a->object, result);
+    if (result != 0)
+        not_written(c, a->object, result);
+    else
+        forget_removal(c, &a->object->id);
     memory_written(c->memory, a->object);
     /* a look-up that began before may have brought its predecessor to memory */
     if (!belongs_in_memory(a->object)) memory_remove(c->memory, &a->object->id, NULL);
@@ -376,6 +408,7 @@ void cache_admit(struct cache *c, struct object *o, void (*done)(void *arg), voi
 
 void cache_remove(struct cache *c, struct object *o)
 {
+    if (c->store != NULL) atomic_store(removed_slot(c, &o->id), mark_of(&o->id));
     memory_remove(c->memory, &o->id, o);
     if (c->store != NULL) store_remove(c->store, &o->id, o->content_number);
 }

@@ -226,6 +226,30 @@ START_TEST(what_is_removed_is_in_neither_tier)
 }
 END_TEST
 
+START_TEST(what_is_removed_does_not_come_back_while_the_store_still_has_it)
+{
+    static struct look l;
+    struct shelf *s = shelf_new(true);
+    struct kept k = { "GET /shelf", "", NULL, sizes[_i], 0 };
+    keep(s, &k);
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_FOUND);
+    cache_remove(s->cache, l.q.object); /* the store hears of it, and has not done it yet */
+    look_end(&l);
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_NOTHING);
+    look_end(&l);
+    fake_commit(s->store);
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_NOTHING);
+    look_end(&l);
+    keep(s, &k);
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_FOUND);
+    look_end(&l);
+    restart(s);
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_FOUND);
+    look_end(&l);
+    shelf_free(s);
+}
+END_TEST
+
 START_TEST(a_cache_needs_no_store)
 {
     static struct look l;
@@ -791,6 +815,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, what_is_kept_is_found_whole, 0, SIZES);
     tcase_add_loop_test(t, what_is_removed_is_in_neither_tier, 0, SIZES);
+    tcase_add_loop_test(t, what_is_removed_does_not_come_back_while_the_store_still_has_it, 0, SIZES);
     tcase_add_test(t, a_cache_needs_no_store);
     tcase_add_test(t, a_large_content_that_the_store_dropped_is_a_miss);
     tcase_add_test(t, what_is_too_large_for_memory_and_small_enough_for_the_store_is_kept);
