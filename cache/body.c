@@ -302,7 +302,8 @@ enum body_appended body_append(struct body *b, const void *bytes, size_t len)
     assert(b->state == BODY_FILLING);
     if (stays_whole(b, len)) {
         if (!whole_reserve(b, (size_t)b->filled + len)) goto no_memory;
-        memcpy(b->whole + b->filled, bytes, len);
+        if (bytes != b->whole + b->filled)
+            memcpy(b->whole + b->filled, bytes, len); /* else they are there: body_room */
         b->filled += (int64_t)len;
     } else {
         if (!leave_whole(b) || !window_append(b, bytes, len)) goto no_memory;
@@ -316,6 +317,18 @@ enum body_appended body_append(struct body *b, const void *bytes, size_t len)
 no_memory:
     pthread_mutex_unlock(&b->lock);
     return BODY_NO_MEMORY;
+}
+
+void *body_room(struct body *b, size_t *cap)
+{
+    char *room = NULL;
+    pthread_mutex_lock(&b->lock);
+    if (b->state == BODY_FILLING && b->length > b->filled) {
+        *cap = (size_t)(b->length - b->filled);
+        if (stays_whole(b, *cap) && whole_reserve(b, (size_t)b->length)) room = b->whole + b->filled;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return room;
 }
 
 void body_complete(struct body *b)

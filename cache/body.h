@@ -41,6 +41,9 @@ void body_unref(struct body **b);
 
 enum body_appended { BODY_GO_ON, BODY_PAUSE, BODY_NO_MEMORY };
 MUST_USE enum body_appended body_append(struct body *b, const void *bytes, size_t len);
+/** Where the next bytes will lie, for who can put them there before he appends them: then nothing is copied.
+ *  @return NULL: not known before they are here */
+void *body_room(struct body *b, size_t *cap);
 void body_complete(struct body *b);
 void body_break(struct body *b);
 /** It turned out not to be storable: what comes goes to the readers alone. */

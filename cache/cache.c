@@ -162,7 +162,7 @@ void cache_query_end(struct cache_query *q)
     object_unref(&q->vary);
 }
 
-/* Small content goes behind the record. */
+/* @return false: it is not there in full */
 static bool load_behind(struct cache *c, struct store_found *found, size_t len)
 {
     char *grown = realloc(found->memory, object_spare() + found->record_len + len);
@@ -173,20 +173,7 @@ static bool load_behind(struct cache *c, struct store_found *found, size_t len)
     return n == (ssize_t)len;
 }
 
-static bool load_whole(struct cache *c, const struct store_found *found, size_t len, struct body **body)
-{
-    struct body_settings settings = { .length = (int64_t)len, .whole_limit_bytes = c->whole_limit_bytes };
-    char *bytes = malloc(len);
-    *body = body_new(&settings);
-    bool whole = bytes != NULL && *body != NULL &&
-                 store_read(c->store, found->content_number, 0, bytes, len) == (ssize_t)len &&
-                 body_append(*body, bytes, len) == BODY_GO_ON;
-    if (whole) body_complete(*body);
-    free(bytes);
-    return whole;
-}
-
-/* Content up to the whole limit comes along: behind the record when it is small, in a body of its own otherwise.
+/* Content up to the whole limit comes along, behind the record: one allocation, one copy.
  * @return false: it is not there in full */
 static bool load_content(struct cache *c, struct store_found *found, struct body **body)
 {
@@ -195,8 +182,7 @@ static bool load_content(struct cache *c, struct store_found *found, struct body
     size_t inside = record_content(record, found->record_len).len;
     if (found->content_number == 0) return (int64_t)inside == len;
     if (inside != 0 || len <= 0 || found->content_len != (uint64_t)len) return false;
-    if (len <= OBJECT_INLINE_MAX) return load_behind(c, found, (size_t)len);
-    if (len <= c->whole_limit_bytes) return load_whole(c, found, (size_t)len, body);
+    if (len <= c->whole_limit_bytes) return load_behind(c, found, (size_t)len);
     *body = body_stored(c->store, found->content_number, len);
     return *body != NULL;
 }

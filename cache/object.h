@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-enum { OBJECT_INLINE_MAX = 64 * 1024 }; /* content up to this lies behind the record: one allocation, one copy */
+enum { OBJECT_INLINE_MAX = 8 * 1024 }; /* fetched content up to this is copied behind the record: one allocation */
 
 struct object {
     atomic_uint refs;

@@ -323,6 +323,13 @@ static void on_content(void *arg, const uint8_t *at, size_t len)
     if (f->storing && body_filled(f->response.body) > fetch_content_limit(f)) fetch_stop_storing(f);
     if (f->has_response && !f->storing && !is_read(f)) origin_cancel(f->transfer);
 }
+
+static void *content_room(void *arg, size_t *cap)
+{
+    struct fetch *f = arg;
+    return f->response.body != NULL ? body_room(f->response.body, cap) : NULL;
+}
+
 /* ---- the end */
 
 static struct flight_failure failure_of(enum origin_result result)
@@ -382,4 +389,5 @@ static const struct origin_handler origin_handler = {
     .content = on_content,
     .read_content = read_upload,
     .end = on_end,
+    .room = content_room,
 };

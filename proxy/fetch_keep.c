@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { UNSTORED_WHOLE_MAX = 64 * 1024 }; /* content that is not stored is in one piece up to this */
+
 static void body_has_room(void *arg)
 {
     struct fetch *f = arg;
@@ -160,7 +162,7 @@ bool fetch_begin_body(struct fetch *f, int64_t content_length)
     struct cache *cache = f->worker->weir->cache;
     struct body_settings settings = {
         .length = content_length,
-        .whole_limit_bytes = f->storing ? cache_whole_limit_bytes(cache) : OBJECT_INLINE_MAX,
+        .whole_limit_bytes = f->storing ? cache_whole_limit_bytes(cache) : UNSTORED_WHOLE_MAX,
         .store = f->storing ? cache_store(cache) : NULL,
         .resume = body_has_room,
         .resume_arg = f,

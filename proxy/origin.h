@@ -75,6 +75,8 @@ struct origin_handler {
     ssize_t (*read_content)(void *arg, uint8_t *to, size_t cap);
     /** Over. For ORIGIN_COMPLETE the head and all content were handed over. @param why  a line for the log */
     void (*end)(void *arg, enum origin_result result, const char *why);
+    /** May be NULL. Where content that is about to be received should lie; `content` is then told of it there. @return NULL: anywhere */
+    void *(*room)(void *arg, size_t *cap);
 };
 
 struct origin_request {

@@ -25,6 +25,7 @@ enum {
     CHUNK_DIGITS_MAX = 15,    /* of a size, leading zeros apart */
     LINE_MAX = ORIGIN_REPLY_HEAD_MAX,
     READS_PER_TURN = 4, /* then others have their turn */
+    RECEIVE_HEAD = 8 * 1024,
 };
 
 enum part { HEAD, LENGTH, UNTIL_CLOSE, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, OVER };
@@ -516,22 +517,39 @@ static bool input(struct h1_conn *c, struct view in)
     return false;
 }
 
+/* A head, and the content of a small response with it; large content then goes straight to its place. */
+static char *receive_where(struct h1_conn *c, size_t *cap)
+{
+    const struct origin_fetch *f = c->fetch;
+    *cap = c->part == HEAD ? RECEIVE_HEAD : ORIGIN_RECEIVE_BYTES;
+    if (c->part == LENGTH && f->handler->room != NULL) {
+        size_t room;
+        char *at = f->handler->room(f->arg, &room);
+        if (at != NULL) {
+            *cap = room < (size_t)c->left ? room : (size_t)c->left;
+            return at;
+        }
+    }
+    return c->pool->client->received;
+}
+
 static void receive(struct h1_conn *c)
 {
-    char *at = c->pool->client->received;
     if (c->fetch->paused) {
         watch_again(c); /* what the socket has stays there */
         return;
     }
     for (int i = 0; i < READS_PER_TURN; i++) {
-        ssize_t n = recv(c->watch.fd, at, ORIGIN_RECEIVE_BYTES, 0);
+        size_t cap;
+        char *at = receive_where(c, &cap);
+        ssize_t n = recv(c->watch.fd, at, cap, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (n <= 0) {
             closed(c, n == 0);
             return;
         }
         if (c->part == OVER) c->reusable = false; /* whatever follows answers nobody */
-        if (!input(c, view_of(at, (size_t)n)) || n < ORIGIN_RECEIVE_BYTES) return;
+        if (!input(c, view_of(at, (size_t)n)) || (size_t)n < cap) return;
     }
 }
 
