@@ -23,6 +23,22 @@ void fetch_purge_run(struct loop_task *t)
     fetch_unref(&f);
 }
 
+/* What no purge since the request went out has taken is as young as this moment, whatever else was purged meanwhile. */
+static void grow_young(struct fetch *f)
+{
+    uint64_t tags[TAG_MAX + 1];
+    struct view uri = key_uri(&f->key);
+    struct purge_subject s = { .uri = uri,
+                               .authority = purge_authority_of(uri),
+                               .tags = tags,
+                               .tag_count = tags_of_response(f->response.fields, f->request.authority, tags),
+                               .tags_known = true,
+                               .under_way = true,
+                               .fetch_seq = f->stored_seq };
+    struct purge_verdict v = purge_check(f->worker->weir->purges, &s);
+    if (!v.hard && !v.soft) f->stored_seq = v.checked_seq;
+}
+
 /* The purges begin before the client hears that its request succeeded, and are durable by then.
  * @return true when publishing must wait */
 bool fetch_invalidate(struct fetch *f)
@@ -51,6 +67,7 @@ bool fetch_invalidate(struct fetch *f)
         stats_add(&f->worker->counters.invalidations, 1);
         f->publish_waits = true;
         fetch_ref(f); /* given back in fetch_purge_run */
+        if (f->storing) grow_young(f);
         purge_begin(f->worker->weir->purges, &purge, fetch_now_s(f), invalidated, f);
     }
     free(inv);

@@ -165,6 +165,35 @@ START_TEST(a_post_is_kept_for_a_get)
 }
 END_TEST
 
+/* Purges while the POST is under way: one of others changes nothing, one of what it will leave does. */
+START_TEST(a_post_under_way_and_purges_of_others)
+{
+    static const struct {
+        const char *purge, *fields;
+        bool kept;
+    } rows[] = { { "PURGE /other", "", true },
+                 { "PURGE /", "Surrogate-Key: plum", true },
+                 { "PURGE /shelf", "", false },
+                 { "PURGE /", "Surrogate-Key: jam", false } };
+    struct scene *s = scene_begin(NULL);
+    struct gate post = { 0 };
+    struct client *c = client_arrives(s);
+    origin_answers_as(s, .status = "200", .body = "posted", .hold = &post,
+                      .fields = "Cache-Control: max-age=60\nContent-Location: /shelf\nSurrogate-Key: jam");
+    asks_with(s, c, "POST /shelf", "", "y");
+    origin_waits_at(s, &post, 1);
+    client_asks(s, rows[_i].purge, rows[_i].fields);
+    client_hears(s, "200", "", NULL);
+    gate_opens(s, &post);
+    hears(s, c, "200", "", "posted");
+    if (!rows[_i].kept) origin_answers(s, "200", "Cache-Control: no-store", "anew");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", rows[_i].kept ? "Cache-Status: weir; hit" : "Cache-Status: weir; fwd=*",
+                 rows[_i].kept ? "posted" : "anew");
+    scene_end(s);
+}
+END_TEST
+
 /* ---- QUERY (RFC 10008): the content and what it is are part of the key */
 
 START_TEST(a_query_is_answered_by_what_the_same_query_got)
@@ -414,6 +443,7 @@ int main(void)
         TEST(a_location_by_the_name_that_the_origin_was_told),
         TEST(a_post_that_gets_no_answer_invalidates_nothing),
         TABLE(a_post_is_kept_for_a_get, posts),
+        { a_post_under_way_and_purges_of_others, 4 },
         TEST(a_query_is_answered_by_what_the_same_query_got),
         TABLE(queries_leave_with_their_url, query_removals),
         TEST(a_query_goes_through_what_a_get_does),
