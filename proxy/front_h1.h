@@ -128,6 +128,7 @@ struct front_stream {
 
     /* The reply. */
     struct MHD_Response *response; /* made, not yet queued */
+    struct view bare_head;         /* malloc'd; goes out by itself before response, see bare_reply */
     int status;
     bool replied, queued;
     bool body_sent_by_reader;

@@ -1,10 +1,13 @@
 #include "proxy/front_h1.h"
 
+#include "proxy/problem.h"
+
 #include "headers/http_date.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* ---- refusals: what the front end answers itself */
@@ -269,6 +272,74 @@ static int reply_by_mhd(struct front_stream *s, const struct front_reply *r, str
     return 0;
 }
 
+/* ---- a head without a length
+ * MHD gives every response a Content-Length, save a 204. A 304 that says how long its 200 would be is allowed (RFC 9110
+ * §8.6), but there are clients that wait for such a content, so 304 says nothing, as other servers do; nor does a HEAD whose
+ * length is not known. Their head goes out beside MHD, up to the name of one more field, and MHD's own 204 head becomes
+ * that field's value and the end of the section. */
+
+static const char BARE_LAST_FIELD[] = "X-No-Content: ";
+
+static bool goes_bare(const struct front_stream *s, const struct front_reply *r)
+{
+    bool unknown = r->no_content_length || r->content_length < 0;
+    bool without = r->status == 304 || (s->head.method == METHOD_HEAD && unknown && r->status != 204);
+    return without && !s->request.has_content;
+}
+
+static int bare_head(struct front_stream *s, const struct front_reply *r, struct head_block *block)
+{
+    char fields[FRONT_REPLY_HEAD_MAX + 1];
+    struct view lines;
+    if (!block_finish(block, fields, &lines)) return -EINVAL;
+    char *text = NULL;
+    int len = asprintf(&text, "HTTP/1.1 %d %s\r\n%.*s%s", r->status, status_title(r->status), (int)lines.len, lines.at,
+                       BARE_LAST_FIELD);
+    if (len < 0) return -ENOMEM;
+    s->bare_head = view_of(text, (size_t)len);
+    return 0;
+}
+
+static int bare_reply(struct front_stream *s, const struct front_reply *r)
+{
+    struct head_block block = { .name = NULL };
+    struct front_reply dateless = *r;
+    dateless.date = NULL; /* MHD says the date */
+    int rc = block_fill(&block, &dateless);
+    if (rc == 0) rc = bare_head(s, r, &block);
+    if (rc != 0) return rc;
+    struct front_reply rest = { .status = 204, .close = r->close };
+    struct MHD_Response *response = make_without_content(&rest);
+    if (response == NULL) return -ENOMEM;
+    bool made = !closes_after(s, r) || MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+    made = made && (r->date == NULL || MHD_add_response_header(response, "Date", r->date) == MHD_YES);
+    if (!made) {
+        MHD_destroy_response(response);
+        return -EINVAL;
+    }
+    s->body_bytes = 0;
+    s->body_sent_by_reader = false;
+    s->response = response;
+    s->status = 204;
+    return 0;
+}
+
+static void bare_free(struct front_stream *s)
+{
+    free(unconst(s->bare_head.at));
+    s->bare_head = (struct view){ NULL, 0 };
+}
+
+/* @return false: the socket has no room, and half a head would be the end of the connection anyway */
+static bool bare_send(struct front_stream *s)
+{
+    if (s->bare_head.at == NULL) return true;
+    ssize_t n = send(s->conn->fd, s->bare_head.at, s->bare_head.len, MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT);
+    bool sent = n == (ssize_t)s->bare_head.len;
+    bare_free(s);
+    return sent;
+}
+
 static int reply_early(struct front_stream *s, const struct front_reply *r, struct head_block *block)
 {
     char text[FRONT_REPLY_HEAD_MAX + 1];
@@ -289,7 +360,10 @@ int front_reply(struct front_stream *s, const struct front_reply *r)
     if (rc != 0) return rc;
     if (!head_fits(s, &block)) return -E2BIG;
     s->reply_arg = r->arg;
-    rc = front_early_fits(s, r) ? reply_early(s, r, &block) : reply_by_mhd(s, r, &block);
+    if (goes_bare(s, r))
+        rc = bare_reply(s, r);
+    else
+        rc = front_early_fits(s, r) ? reply_early(s, r, &block) : reply_by_mhd(s, r, &block);
     if (rc != 0) return rc;
     s->release = r->release;
     s->replied = true;
@@ -300,7 +374,8 @@ int front_reply(struct front_stream *s, const struct front_reply *r)
 
 enum MHD_Result front_queue(struct front_stream *s)
 {
-    enum MHD_Result rc = MHD_queue_response(s->conn->mhd, (unsigned)s->status, s->response);
+    enum MHD_Result rc = MHD_NO;
+    if (bare_send(s)) rc = MHD_queue_response(s->conn->mhd, (unsigned)s->status, s->response);
     MHD_destroy_response(s->response);
     s->response = NULL;
     s->queued = true;
@@ -309,6 +384,7 @@ enum MHD_Result front_queue(struct front_stream *s)
 
 void front_reply_release(struct front_stream *s)
 {
+    bare_free(s);
     if (s->response != NULL) MHD_destroy_response(s->response);
     s->response = NULL;
     if (s->release != NULL) s->release(s->reply_arg);

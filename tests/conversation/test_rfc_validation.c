@@ -372,7 +372,7 @@ START_TEST(a_304_that_passes_says_no_length_of_its_own)
         origin_answers_as(s, .raw = say(s, "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n%s\r\n",
                                         i == 0 ? "" : "Content-Length: 4\r\n"));
         client_asks(s, "GET /mine", "If-None-Match: \"1\"");
-        client_hears(s, "304", i == 0 ? "!Content-Length\n!Transfer-Encoding" : "Content-Length: 4", "");
+        client_hears(s, "304", "!Content-Length\n!Transfer-Encoding", "");
     }
     scene_end(s);
 }
