@@ -19,7 +19,7 @@ void policy_defaults(struct policy *out)
         .set_cookie = SET_COOKIE_STRIP,
         .targeted = { FIELD_CDN_CACHE_CONTROL },
         .targeted_count = 1,
-        .content_limit_bytes = (int64_t)1 << 30,
+        .content_limit_bytes = (int64_t)4 << 30,
         .vary_maximum_variants = 64,
         .range_fetch_whole_limit_bytes = (int64_t)64 << 20,
         .hit_for_miss_s = 120,
