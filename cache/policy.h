@@ -69,6 +69,7 @@ struct policy {
     struct view targeted_names[POLICY_TARGETED_MAX]; /* of those that are FIELD_OTHER, in any case */
     size_t targeted_count;
     bool strip_targeted;
+    bool status_key; /* Cache-Status names the key (RFC 9211 §2.7) */
     bool
         pass_tags; /* Surrogate-Key, Cache-Tag and xkey are passed on: a shield's clients are caches that purge by them */
     const char

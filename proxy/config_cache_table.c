@@ -342,6 +342,7 @@ static const struct setting cache_rows[] = {
     { "pass_tags", SETTING_FLAG, AT(pass_tags),
       .help = "true: clients see Surrogate-Key, Cache-Tag and xkey; for a weir that stands before others" },
     { "strip_targeted", SETTING_FLAG, AT(strip_targeted), .help = "true: clients do not see them" },
+    { "status_key", SETTING_FLAG, AT(status_key), .help = "true: Cache-Status names the key" },
     { "client_cache_control", SETTING_TEXT, AT(client_cache_control), .unset = "none", .check = check_field_value,
       .help = "what clients hear of stored responses in the place of Cache-Control and Expires" },
     { "content_limit", SETTING_BYTES, AT(content_limit_bytes), .least = 0, .help = "a longer response is not stored" },

@@ -256,6 +256,7 @@ static void add_ours(struct exchange *x, const struct source *s, struct reply_he
 {
     struct field room[RECORD_FIELDS_MAX];
     struct field_section none = { NULL, 0 };
+    if (x->route->policy.status_key && x->has_key) x->outcome.key = key_uri(&x->q.key);
     if (!head->has_lists)
         reply_add_ours(head, none, &x->outcome);
     else

@@ -94,6 +94,18 @@ START_TEST(clients_hear_a_freshness_of_their_own)
 }
 END_TEST
 
+START_TEST(cache_status_may_name_the_key)
+{
+    struct scene *s = scene_with("cache: {status_key: true, key: {query: {drop: [utm_*]}}}\n");
+    origin_answers(s, "200", FRESH, "jam");
+    client_asks(s, "GET /shelf?a=1&utm_source=x", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss; key=\"http://" HOST "/shelf?a=1\"", "jam");
+    client_asks(s, "GET /shelf?a=1", "");
+    client_hears(s, "200", "Cache-Status: weir; hit; key=\"http://" HOST "/shelf?a=1\"", "jam");
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(a_protected_route_wants_credentials)
 {
     struct scene *s =
@@ -275,6 +287,7 @@ int main(void)
         TEST(a_protected_route_wants_credentials),
         TEST(cache_choices_by_route),
         TEST(a_long_request_is_refused),
+        TEST(cache_status_may_name_the_key),
         TEST(a_reload_changes_what_comes_next_and_keeps_the_cache),
         TEST(a_bad_configuration_changes_nothing),
         TEST(a_response_under_way_ends_under_the_old_configuration),
