@@ -339,6 +339,7 @@ static void keep(struct fetch *f)
         fetch_land_with_nothing(f);
     } else {
         stats_add(&f->worker->counters.stored, 1);
+        heap_kept(&f->worker->heap, object_memory_bytes(o));
         if (whole.at != NULL)
             admit_unless_purged(l);
         else

@@ -247,6 +247,7 @@ static int serve(int argc, char **argv)
     case OPTIONS_WRONG: return EXIT_USAGE;
     case OPTIONS_SERVE: break;
     }
+    heap_set_up();
     struct weir *w = calloc(1, sizeof *w);
     if (w == NULL) return fail(EXIT_RUNNING, "out of memory");
     block_signals(&signals);

@@ -5,6 +5,7 @@
 #define WEIR_PROXY_WORKER_H
 
 #include "proxy/front.h"
+#include "proxy/heap.h"
 #include "proxy/origin.h"
 #include "proxy/stats.h"
 #include "proxy/weir.h"
@@ -24,7 +25,8 @@ struct worker {
     char variant_text[VARIANT_TEXT_MAX];
     struct exchange *free_exchanges; /* kept for reuse, at most WORKER_FREE_EXCHANGES_MAX */
     size_t free_exchange_count;
-    size_t exchanges, fetches;        /* alive */
+    size_t exchanges, fetches; /* alive */
+    struct heap_ahead heap;
     struct site_lease *lease;         /* what new requests begin under */
     _Atomic(struct site *) next_site; /* on its way here; NULL: none */
     struct loop_task site_task;
