@@ -43,6 +43,7 @@ struct origin_server {
     unsigned connections_max;     /* per worker */
     size_t queue_max;             /* fetches that wait for a connection, per worker */
     const struct origin_tls *tls; /* NULL: as OpenSSL's own tools do it */
+    bool by_libcurl;              /* http as well as https; else weir speaks http itself and libcurl only connects */
 };
 /** Understand `--origin`: http, https or unix:/path. Fills base_url... from malloc'd strings. @return false with `why` */
 MUST_USE bool origin_server_parse(const char *url, struct origin_server *out, char *why, size_t cap);

@@ -294,7 +294,7 @@ static bool same_server(const struct origin_server *a, const struct origin_serve
            a->connect_ms == b->connect_ms && a->first_byte_ms == b->first_byte_ms &&
            a->between_bytes_ms == b->between_bytes_ms && a->total_ms == b->total_ms && a->queue_ms == b->queue_ms &&
            a->connections_max == b->connections_max && a->queue_max == b->queue_max && a->idle_ms == b->idle_ms &&
-           same_tls(a->tls, b->tls);
+           a->by_libcurl == b->by_libcurl && same_tls(a->tls, b->tls);
 }
 
 /* Also when nobody can resolve the name now: then curl asks for itself, until somebody can. */
@@ -317,7 +317,8 @@ static struct pool *pool_new(struct origin_client *c, const struct origin_server
     p->server.unix_path = server->unix_path != NULL ? strdup(server->unix_path) : NULL;
     tls_copy(&p->tls, server->tls);
     p->server.tls = &p->tls;
-    p->plain = view_starts_with_nocase(view_of_str(server->base_url), VIEW("http:"));
+    bool is_http = view_starts_with_nocase(view_of_str(server->base_url), VIEW("http:"));
+    p->plain = is_http && !server->by_libcurl;
     p->active_max = server->connections_max;
     if (p->active_max == 0 || p->active_max > ORIGIN_CONNECTIONS_MAX) p->active_max = ORIGIN_CONNECTIONS_MAX;
     p->queue_max = server->queue_max > 0 ? server->queue_max : ORIGIN_QUEUE_MAX;

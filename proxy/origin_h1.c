@@ -39,6 +39,7 @@ struct h1_conn {
     uint32_t events; /* watched for; 0: not watched */
     bool served;     /* a request before this one */
     bool reusable;   /* as far as is known */
+    bool drained;    /* the last read left nothing in the socket */
     /* the request */
     const char *out; /* what is left to be sent of the piece at hand */
     size_t out_len;
@@ -152,11 +153,12 @@ void origin_h1_free_idle(struct pool *p)
     while (!TAILQ_EMPTY(&p->idle_conns)) conn_forget(TAILQ_FIRST(&p->idle_conns));
 }
 
-/* It became idle in this very turn, so that what came meanwhile has not been heard of. */
-static bool is_silent(struct h1_conn *c)
+/* Whether the server has not closed meanwhile, or written unasked: epoll tells, save of this very turn. What can be repeated
+ * need not ask when the response before had been read to its last byte; what cannot always does. */
+static bool is_silent(const struct h1_conn *c, const struct origin_fetch *f)
 {
     char byte;
-    if (c->idle_since_ms != loop_now_ms(c->pool->client->loop)) return true;
+    if (f->may_resend && (c->drained || c->idle_since_ms != origin_now_ms(f))) return true;
     return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
@@ -168,11 +170,12 @@ static bool is_too_old(const struct h1_conn *c)
     return now - c->idle_since_ms >= idle_ms || (p->resolved != NULL && now - c->born_ms >= ORIGIN_LIFETIME_MS);
 }
 
-static struct h1_conn *conn_take(struct pool *p)
+static struct h1_conn *conn_take(const struct origin_fetch *f)
 {
+    struct pool *p = f->pool;
     struct h1_conn *c;
     while ((c = TAILQ_FIRST(&p->idle_conns)) != NULL) {
-        if (!is_too_old(c) && is_silent(c)) {
+        if (!is_too_old(c) && is_silent(c, f)) {
             TAILQ_REMOVE(&p->idle_conns, c, in_idle);
             return c;
         }
@@ -549,6 +552,7 @@ static void receive(struct h1_conn *c)
             return;
         }
         if (c->part == OVER) c->reusable = false; /* whatever follows answers nobody */
+        c->drained = (size_t)n < cap;
         if (!input(c, view_of(at, (size_t)n)) || (size_t)n < cap) return;
     }
 }
@@ -594,7 +598,7 @@ static void begin(struct h1_conn *c, struct origin_fetch *f)
 
 bool origin_h1_start(struct origin_fetch *f)
 {
-    struct h1_conn *c = conn_take(f->pool);
+    struct h1_conn *c = conn_take(f);
     if (c == NULL) return false;
     f->pool->client->stats.reused++;
     begin(c, f);

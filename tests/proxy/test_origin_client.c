@@ -104,6 +104,18 @@ struct stage {
     char url[64];
 };
 
+static bool by_libcurl; /* every test runs twice */
+
+static void choose_ours(void)
+{
+    by_libcurl = false;
+}
+
+static void choose_libcurl(void)
+{
+    by_libcurl = true;
+}
+
 static void stage_loop(struct stage *s)
 {
     char why[200];
@@ -124,6 +136,7 @@ static void stage_server(struct stage *s)
         .between_bytes_ms = 2000,
         .queue_ms = 2000,
         .connections_max = 8,
+        .by_libcurl = by_libcurl,
     };
 }
 
@@ -696,6 +709,7 @@ START_TEST(a_unix_socket_is_an_origin)
     stage_loop(&s);
     s.origin = raw_origin_start(script, path);
     ck_assert_msg(origin_server_parse(url, &s.server, why, sizeof(why)), "%s", why);
+    s.server.by_libcurl = by_libcurl;
     get(&s, &h, "GET");
     ck_assert_msg(h.result == ORIGIN_COMPLETE, "%s", h.why);
     ck_assert_str_eq(h.content, "jam");
@@ -1179,11 +1193,16 @@ static void add_tests(TCase *t)
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    Suite *s = suite_create("origin_curl");
-    TCase *t = tcase_create("origin_curl");
-    add_tests(t);
-    tcase_set_timeout(t, 10);
-    suite_add_tcase(s, t);
+    Suite *s = suite_create("origin");
+    TCase *ours = tcase_create("ours"), *curls = tcase_create("libcurl");
+    tcase_add_checked_fixture(ours, choose_ours, NULL);
+    tcase_add_checked_fixture(curls, choose_libcurl, NULL);
+    add_tests(ours);
+    add_tests(curls);
+    tcase_set_timeout(ours, 10);
+    tcase_set_timeout(curls, 10);
+    suite_add_tcase(s, ours);
+    suite_add_tcase(s, curls);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);
