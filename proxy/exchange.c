@@ -547,6 +547,7 @@ static void look_up(struct exchange *x)
         x->jobs--;
     }
     find_stored(x);
+    if (x->found == CACHE_FOUND) heap_kept(&x->worker->heap, object_memory_bytes(x->q.object));
     end_lookup(x);
 }
 
