@@ -122,9 +122,9 @@ static bool has_no_content(const struct front_stream *s, int status)
     return s->head.method == METHOD_HEAD || status == 304 || status == 204;
 }
 
-/* HEAD and 304 say the length that content would have (RFC 9110 §8.6), and have none. Never by unknown size: MHD would
- * send a last chunk after the head, which the client reads as the begin of the next response. Without a length there is
- * only MHD's HTTP/1.0 mode, which closes. */
+/* HEAD says the length that content would have (RFC 9110 §8.6), and has none; so does a 304 where its head cannot go out
+ * bare. Never by unknown size: MHD would send a last chunk after the head, which the client reads as the begin of the next
+ * response. Without a length there is then only MHD's HTTP/1.0 mode, which closes. */
 static struct MHD_Response *make_without_content(const struct front_reply *r)
 {
     bool unknown = (r->no_content_length || r->content_length < 0) && r->status != 204;
@@ -206,9 +206,12 @@ static int block_add(struct head_block *b, const char *name, const char *value)
     return fits && block_append(b, value, strlen(value)) ? 0 : -E2BIG;
 }
 
-static int block_fill(struct head_block *b, const struct front_reply *r)
+/* @param date  to stand among them; NULL: MHD is told of it otherwise */
+static int block_fill(struct head_block *b, const struct front_reply *r, const char *date)
 {
-    int rc = r->date != NULL ? block_add(b, "Date", r->date) : 0;
+    b->name = NULL;
+    b->len = b->break_count = 0;
+    int rc = date != NULL ? block_add(b, "Date", date) : 0;
     for (size_t i = 0; i < r->field_count && rc == 0; i++) {
         struct view name = view_of_str(r->fields[i].name);
         if (!field_name_is_valid(name) || is_ours(name)) return -EINVAL;
@@ -229,15 +232,26 @@ static bool block_into(struct head_block *b, struct MHD_Response *response)
     return true;
 }
 
-/* The same as text; MHD is not there to check the values. */
-static bool block_finish(struct head_block *b, char text[FRONT_REPLY_HEAD_MAX + 1], struct view *fields)
+static size_t block_bytes(const struct head_block *b)
 {
-    *fields = view_of(text, 0);
-    if (b->name == NULL) return true;
-    if (!field_value_is_valid(view_of(b->text, b->len))) return false;
+    return b->name != NULL ? strlen(b->name) + b->len + 4 : 0;
+}
+
+/* The fields as lines, at `to`, which has room for block_bytes; MHD is not there to check the values.
+ * @return length, or -1: a value that cannot be sent */
+static ssize_t block_write(struct head_block *b, char *to)
+{
+    if (b->name == NULL) return 0;
+    if (!field_value_is_valid(view_of(b->text, b->len))) return -1;
     for (size_t i = 0; i < b->break_count; i++) memcpy(b->text + b->breaks[i], "\r\n", 2);
-    fields->len = (size_t)snprintf(text, FRONT_REPLY_HEAD_MAX + 1, "%s: %s\r\n", b->name, b->text);
-    return true;
+    size_t name_len = strlen(b->name), at = name_len;
+    memcpy(to, b->name, name_len);
+    memcpy(to + at, ": ", 2);
+    at += 2;
+    memcpy(to + at, b->text, b->len);
+    at += b->len;
+    memcpy(to + at, "\r\n", 2);
+    return (ssize_t)(at + 2);
 }
 
 /* Chunked uploads are always the last on their connection: MHD takes chunk lines that end in LF, which nobody can
@@ -287,47 +301,49 @@ static bool goes_bare(const struct front_stream *s, const struct front_reply *r)
     return without && !s->request.has_content;
 }
 
-static int bare_head(struct front_stream *s, const struct front_reply *r, struct head_block *block)
-{
-    char fields[FRONT_REPLY_HEAD_MAX + 1];
-    struct view lines;
-    if (!block_finish(block, fields, &lines)) return -EINVAL;
-    char *text = NULL;
-    int len = asprintf(&text, "HTTP/1.1 %d %s\r\n%.*s%s", r->status, status_title(r->status), (int)lines.len, lines.at,
-                       BARE_LAST_FIELD);
-    if (len < 0) return -ENOMEM;
-    s->bare_head = view_of(text, (size_t)len);
-    return 0;
-}
-
-static int bare_reply(struct front_stream *s, const struct front_reply *r)
-{
-    struct head_block block = { .name = NULL };
-    struct front_reply dateless = *r;
-    dateless.date = NULL; /* MHD says the date */
-    int rc = block_fill(&block, &dateless);
-    if (rc == 0) rc = bare_head(s, r, &block);
-    if (rc != 0) return rc;
-    struct front_reply rest = { .status = 204, .close = r->close };
-    struct MHD_Response *response = make_without_content(&rest);
-    if (response == NULL) return -ENOMEM;
-    bool made = !closes_after(s, r) || MHD_add_response_header(response, "Connection", "close") == MHD_YES;
-    made = made && (r->date == NULL || MHD_add_response_header(response, "Date", r->date) == MHD_YES);
-    if (!made) {
-        MHD_destroy_response(response);
-        return -EINVAL;
-    }
-    s->body_bytes = 0;
-    s->body_sent_by_reader = false;
-    s->response = response;
-    s->status = 204;
-    return 0;
-}
-
 static void bare_free(struct front_stream *s)
 {
     free(unconst(s->bare_head.at));
     s->bare_head = (struct view){ NULL, 0 };
+}
+
+static int bare_head(struct front_stream *s, const struct front_reply *r, struct head_block *block)
+{
+    enum { STATUS_LINE_MAX = 128 };
+    char *text = malloc(STATUS_LINE_MAX + block_bytes(block) + sizeof BARE_LAST_FIELD);
+    if (text == NULL) return -ENOMEM;
+    size_t len = (size_t)snprintf(text, STATUS_LINE_MAX, "HTTP/1.1 %d %s\r\n", r->status, status_title(r->status));
+    ssize_t lines = block_write(block, text + len);
+    if (lines < 0) {
+        free(text);
+        return -EINVAL;
+    }
+    len += (size_t)lines;
+    memcpy(text + len, BARE_LAST_FIELD, sizeof BARE_LAST_FIELD - 1);
+    s->bare_head = view_of(text, len + sizeof BARE_LAST_FIELD - 1);
+    return 0;
+}
+
+/* MHD says the date, and the end. */
+static int bare_reply(struct front_stream *s, const struct front_reply *r, struct head_block *block)
+{
+    int rc = bare_head(s, r, block);
+    if (rc != 0) return rc;
+    struct front_reply rest = { .status = 204 };
+    struct MHD_Response *response = make_without_content(&rest);
+    bool made = response != NULL;
+    made = made && (!closes_after(s, r) || MHD_add_response_header(response, "Connection", "close") == MHD_YES);
+    made = made && (r->date == NULL || MHD_add_response_header(response, "Date", r->date) == MHD_YES);
+    if (!made) { /* whatever is answered instead has a head of its own */
+        if (response != NULL) MHD_destroy_response(response);
+        bare_free(s);
+        return response != NULL ? -EINVAL : -ENOMEM;
+    }
+    s->body_bytes = 0;
+    s->body_sent_by_reader = false;
+    s->response = response;
+    s->status = rest.status;
+    return 0;
 }
 
 /* @return false: the socket has no room, and half a head would be the end of the connection anyway */
@@ -342,9 +358,9 @@ static bool bare_send(struct front_stream *s)
 
 static int reply_early(struct front_stream *s, const struct front_reply *r, struct head_block *block)
 {
-    char text[FRONT_REPLY_HEAD_MAX + 1];
-    struct view fields;
-    return block_finish(block, text, &fields) ? front_early_reply(s, r, fields) : -EINVAL;
+    char text[FRONT_REPLY_HEAD_MAX]; /* head_fits has seen to it */
+    ssize_t len = block_write(block, text);
+    return len >= 0 ? front_early_reply(s, r, view_of(text, (size_t)len)) : -EINVAL;
 }
 
 int front_reply(struct front_stream *s, const struct front_reply *r)
@@ -354,14 +370,13 @@ int front_reply(struct front_stream *s, const struct front_reply *r)
     bool opens_tunnel =
         s->head.method == METHOD_CONNECT && r->status / 100 == 2; /* and there is none (RFC 9110 §9.3.6) */
     if (r->status < 200 || r->status > 999 || opens_tunnel) return -EINVAL;
-    block.name = NULL;
-    block.len = block.break_count = 0;
-    int rc = block_fill(&block, r);
+    bool bare = goes_bare(s, r);
+    int rc = block_fill(&block, r, bare ? NULL : r->date);
     if (rc != 0) return rc;
     if (!head_fits(s, &block)) return -E2BIG;
     s->reply_arg = r->arg;
-    if (goes_bare(s, r))
-        rc = bare_reply(s, r);
+    if (bare)
+        rc = bare_reply(s, r, &block);
     else
         rc = front_early_fits(s, r) ? reply_early(s, r, &block) : reply_by_mhd(s, r, &block);
     if (rc != 0) return rc;
