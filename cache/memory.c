@@ -141,7 +141,7 @@ static struct object *detach(struct memory *m, struct shard *s, struct object **
 
 static struct object *object_of_node(const struct eviction_node *n)
 {
-    return (struct object *)(void *)((uintptr_t)n - offsetof(struct object, node));
+    return HOLDER_OF(n, struct object, node);
 }
 
 static bool may_leave(const struct eviction_node *n)

@@ -11,6 +11,9 @@
 
 #define MUST_USE __attribute__((warn_unused_result))
 
+/* The struct whose member it is: what a callback gets is often a part of what it means. */
+#define HOLDER_OF(member_at, type, member) ((type *)((uintptr_t)(member_at)-offsetof(type, member)))
+
 struct view {
     const char *at;
     size_t len;

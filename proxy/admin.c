@@ -183,7 +183,7 @@ static bool may_call(struct admin_request *r)
 
 static struct admin *admin_of_task(struct loop_task *t)
 {
-    return (struct admin *)(void *)((char *)t - offsetof(struct admin, drain_task));
+    return HOLDER_OF(t, struct admin, drain_task);
 }
 
 void admin_request_free(struct admin_request *r)
@@ -294,7 +294,7 @@ static void drain_run(struct loop_task *t)
 
 static void drain_due(struct loop_timer *t)
 {
-    struct admin *a = (struct admin *)(void *)((char *)t - offsetof(struct admin, drain_timer));
+    struct admin *a = HOLDER_OF(t, struct admin, drain_timer);
     a->drain_over = true;
 }
 

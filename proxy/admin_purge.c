@@ -7,7 +7,7 @@
 
 static struct admin_request *request_of(struct loop_task *t)
 {
-    return (struct admin_request *)(void *)((char *)t - offsetof(struct admin_request, task));
+    return HOLDER_OF(t, struct admin_request, task);
 }
 
 static void answer(struct admin_request *r)

@@ -125,7 +125,7 @@ static void statuses_read(struct config_reader *r, const struct node *n, void *t
     static const struct setting row = { .key = "status",
                                         .check = check_status_range,
                                         .most = ORIGIN_STATUS_RANGES_MAX };
-    struct origin_health *h = (struct origin_health *)(void *)((char *)to - offsetof(struct origin_health, statuses));
+    struct origin_health *h = HOLDER_OF(to, struct origin_health, statuses);
     struct views texts;
     if (!reader_views(r, &row, n, &texts)) return;
     h->status_count = 0;
@@ -135,8 +135,7 @@ static void statuses_read(struct config_reader *r, const struct node *n, void *t
 
 static void statuses_write(struct text_out *o, const void *from)
 {
-    const struct origin_health *h =
-        (const struct origin_health *)(const void *)((const char *)from - offsetof(struct origin_health, statuses));
+    const struct origin_health *h = HOLDER_OF(from, const struct origin_health, statuses);
     out_format(o, "[");
     for (size_t i = 0; i < h->status_count; i++) {
         const struct status_range *s = &h->statuses[i];

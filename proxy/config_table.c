@@ -23,7 +23,7 @@ static const struct schema listener_schema = { SCHEMA_ROWS(listener_rows), "addr
 
 static void listen_read(struct config_reader *r, const struct node *n, void *to)
 {
-    struct settings *s = (struct settings *)(void *)((char *)to - offsetof(struct settings, listen));
+    struct settings *s = HOLDER_OF(to, struct settings, listen);
     const struct node *real = node_of(n);
     bool is_list = real->kind == NODE_LIST;
     size_t count = is_list ? real->count : 1, at = 0;
@@ -48,8 +48,7 @@ static void listen_read(struct config_reader *r, const struct node *n, void *to)
 
 static void listen_write(struct text_out *o, const void *from)
 {
-    const struct settings *s =
-        (const struct settings *)(const void *)((const char *)from - offsetof(struct settings, listen));
+    const struct settings *s = HOLDER_OF(from, const struct settings, listen);
     out_format(o, "[");
     for (size_t i = 0; i < s->listen_count; i++) {
         bool plain = s->listen[i].proxy_protocol == PROXY_PROTOCOL_OFF;

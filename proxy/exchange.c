@@ -92,7 +92,7 @@ static void end_lookup(struct exchange *x);
 
 static void task_run(struct loop_task *t)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, task));
+    struct exchange *x = HOLDER_OF(t, struct exchange, task);
     if (x->ended)
         release_when_quiet(x);
     else
@@ -102,7 +102,7 @@ static void task_run(struct loop_task *t)
 /* A job on another thread is over. It has a task of its own: late news of a flight must not be taken for it. */
 static void job_task_run(struct loop_task *t)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, job_task));
+    struct exchange *x = HOLDER_OF(t, struct exchange, job_task);
     enum exchange_state was = x->state;
     x->jobs--;
     x->state = EXCHANGE_DECIDE;
@@ -117,7 +117,7 @@ static void job_task_run(struct loop_task *t)
 
 static void flight_woke(struct flight_waiter *w)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)w - offsetof(struct exchange, waiter));
+    struct exchange *x = HOLDER_OF(w, struct exchange, waiter);
     loop_post(x->worker->loop, &x->task);
 }
 
@@ -149,7 +149,7 @@ static void set_timer(struct exchange *x, void (*due)(struct loop_timer *t), int
 
 static void watch_due(struct loop_timer *t)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, timer));
+    struct exchange *x = HOLDER_OF(t, struct exchange, timer);
     front_watch_client(x->stream);
 }
 
@@ -162,7 +162,7 @@ static void wait_in(struct exchange *x, enum exchange_state state)
 
 static void rest_due(struct loop_timer *t)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)t - offsetof(struct exchange, timer));
+    struct exchange *x = HOLDER_OF(t, struct exchange, timer);
     x->hurried = true;
     front_watch_client(x->stream); /* should it have to wait again */
     exchange_step(x);
@@ -234,7 +234,7 @@ static struct fetch_settings fetch_for(struct exchange *x)
 
 static void interim(struct fetch_listener *l, int status, struct field_section fields)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)l - offsetof(struct exchange, listener));
+    struct exchange *x = HOLDER_OF(l, struct exchange, listener);
     struct front_field lines[FRONT_FIELDS_MAX];
     char text[FRONT_REPLY_HEAD_MAX + FRONT_FIELDS_MAX * 2];
     size_t n = 0, used = 0;
@@ -525,7 +525,7 @@ static bool own_request(struct exchange *x)
 
 static void store_job_run(struct store_job *job)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)job - offsetof(struct exchange, job));
+    struct exchange *x = HOLDER_OF(job, struct exchange, job);
     find_stored(x);
     loop_post(x->worker->loop, &x->job_task);
 }

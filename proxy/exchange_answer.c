@@ -25,7 +25,7 @@ struct source {
 
 static void reader_woke(struct body_reader *r)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)r - offsetof(struct exchange, reader));
+    struct exchange *x = HOLDER_OF(r, struct exchange, reader);
     loop_post(x->worker->loop, &x->task);
 }
 

@@ -176,7 +176,7 @@ void fetch_is_admitted(struct fetch *f)
 
 static void resume_run(struct loop_task *t)
 {
-    struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, resume_task));
+    struct fetch *f = HOLDER_OF(t, struct fetch, resume_task);
     if (f->refs == 0)
         fetch_free_when_quiet(f);
     else if (f->transfer != NULL)

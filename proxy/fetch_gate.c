@@ -8,7 +8,7 @@ static struct origin_gate *gate_of(const struct fetch *f)
 
 static void admitted_run(struct loop_task *t)
 {
-    struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, waiter.admitted));
+    struct fetch *f = HOLDER_OF(t, struct fetch, waiter.admitted);
     loop_timer_stop(f->worker->loop, &f->gate_timer);
     f->waiting = false;
     f->has_place = true;
@@ -17,7 +17,7 @@ static void admitted_run(struct loop_task *t)
 
 static void gate_due(struct loop_timer *t)
 {
-    struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, gate_timer));
+    struct fetch *f = HOLDER_OF(t, struct fetch, gate_timer);
     fetch_stop_waiting(f, "origin-queue-timed-out");
 }
 

@@ -14,7 +14,7 @@ static void invalidated(void *arg, const struct purge_result *result)
 
 void fetch_purge_run(struct loop_task *t)
 {
-    struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, purge_task));
+    struct fetch *f = HOLDER_OF(t, struct fetch, purge_task);
     f->publish_waits = false;
     /* What a POST answered is as young as what it invalidated, if no other purge came between (RFC 9110 §9.3.3). */
     if (f->purge_result.seq == f->stored_seq + 1) f->stored_seq = f->purge_result.seq;

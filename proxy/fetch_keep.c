@@ -220,7 +220,7 @@ void fetch_publish(struct fetch *f)
 
 void fetch_publish_run(struct loop_task *t)
 {
-    struct fetch *f = (struct fetch *)(void *)((char *)t - offsetof(struct fetch, publish_task));
+    struct fetch *f = HOLDER_OF(t, struct fetch, publish_task);
     if (f->refs == 0)
         fetch_free_when_quiet(f);
     else if (!f->has_response)

@@ -254,7 +254,7 @@ static void on_over(void *cls, struct MHD_Connection *mhd, void **request_contex
 
 static void mhd_ready(struct loop_watch *w, uint32_t events)
 {
-    struct front *f = (struct front *)((char *)w - offsetof(struct front, mhd_watch));
+    struct front *f = HOLDER_OF(w, struct front, mhd_watch);
     (void)events;
     f->mhd_ready = true;
 }

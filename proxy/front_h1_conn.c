@@ -32,7 +32,7 @@ static void accept_set(struct front *f, bool paused)
 
 void front_accept_resume(struct loop_timer *t)
 {
-    struct front *f = (struct front *)((char *)t - offsetof(struct front, accept_timer));
+    struct front *f = HOLDER_OF(t, struct front, accept_timer);
     accept_set(f, false);
 }
 
@@ -176,7 +176,7 @@ static bool is_overdue(struct conn *c, int64_t now, const struct tcp_counts *t)
 
 static void deadline_look(struct loop_timer *t)
 {
-    struct conn *c = (struct conn *)((char *)t - offsetof(struct conn, timer));
+    struct conn *c = HOLDER_OF(t, struct conn, timer);
     const struct front_settings *set = &c->front->settings;
     int64_t now = loop_now_ms(c->front->loop);
     struct tcp_counts counts = tcp_counts(c->fd);
@@ -232,7 +232,7 @@ static void linger_end(struct lingerer *l)
 
 static void linger_due(struct loop_timer *t)
 {
-    linger_end((struct lingerer *)((char *)t - offsetof(struct lingerer, timer)));
+    linger_end(HOLDER_OF(t, struct lingerer, timer));
 }
 
 static void linger_ready(struct loop_watch *w, uint32_t events)
@@ -276,7 +276,7 @@ void front_linger_stop(struct front *f)
 
 static void leave_ready(struct loop_watch *w, uint32_t events)
 {
-    struct conn *c = (struct conn *)((char *)w - offsetof(struct conn, leave));
+    struct conn *c = HOLDER_OF(w, struct conn, leave);
     (void)events; /* the client closed or reset: either way nobody listens for the answer */
     front_conn_unwatch(c);
     front_conn_break(c);

@@ -102,7 +102,7 @@ void front_early_read(struct front_stream *s)
 
 static void read_first(struct loop_timer *t)
 {
-    struct early_reply *e = (struct early_reply *)((char *)t - offsetof(struct early_reply, timer));
+    struct early_reply *e = HOLDER_OF(t, struct early_reply, timer);
     front_early_read(e->stream);
 }
 

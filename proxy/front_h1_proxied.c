@@ -79,12 +79,12 @@ static void look(struct proxied *p)
 static void ready(struct loop_watch *w, uint32_t events)
 {
     (void)events;
-    look((struct proxied *)(void *)((char *)w - offsetof(struct proxied, watch)));
+    look(HOLDER_OF(w, struct proxied, watch));
 }
 
 static void due(struct loop_timer *t)
 {
-    look((struct proxied *)(void *)((char *)t - offsetof(struct proxied, timer)));
+    look(HOLDER_OF(t, struct proxied, timer));
 }
 
 void front_proxied_begin(struct front *f, int fd, const struct sockaddr *peer, socklen_t len)

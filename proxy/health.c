@@ -140,7 +140,7 @@ static void ask(struct check *c)
 
 static void on_due(struct loop_timer *t)
 {
-    struct check *c = (struct check *)(void *)((char *)t - offsetof(struct check, timer));
+    struct check *c = HOLDER_OF(t, struct check, timer);
     struct loop *loop = c->watched->health->loop;
     if (c->fetch == NULL) ask(c);
     loop_timer_set(loop, t, loop_now_ms(loop) + c->origin->health.interval_ms);
@@ -211,7 +211,7 @@ static struct watched *watched_new(struct health *h, struct site *s)
 
 static void watch_run(struct loop_task *t)
 {
-    struct health *h = (struct health *)(void *)((char *)t - offsetof(struct health, watch_task));
+    struct health *h = HOLDER_OF(t, struct health, watch_task);
     struct site *next = atomic_exchange(&h->next, NULL);
     if (next == NULL) return;
     if (h->watched != NULL) watched_drop(h->watched);
@@ -229,7 +229,7 @@ void health_watch(struct health *h, struct site *site)
 
 static void stop_run(struct loop_task *t)
 {
-    struct health *h = (struct health *)(void *)((char *)t - offsetof(struct health, stop_task));
+    struct health *h = HOLDER_OF(t, struct health, stop_task);
     h->stopping = true;
 }
 

@@ -65,7 +65,7 @@ static void mailbox_run(struct loop *l)
 
 static void mailbox_ready(struct loop_watch *w, uint32_t events)
 {
-    struct loop *l = (struct loop *)((char *)w - offsetof(struct loop, mailbox));
+    struct loop *l = HOLDER_OF(w, struct loop, mailbox);
     uint64_t count;
     (void)events;
     (void)!read(w->fd, &count, sizeof(count)); /* only resets the counter; what was posted is in the stack */

@@ -64,7 +64,7 @@ static const char *const late[] = {
 
 static void on_due(struct loop_timer *t)
 {
-    struct origin_fetch *f = (struct origin_fetch *)((char *)t - offsetof(struct origin_fetch, timer));
+    struct origin_fetch *f = HOLDER_OF(t, struct origin_fetch, timer);
     int64_t now = origin_now_ms(f);
     bool parked = f->phase != QUEUED && (f->paused || f->awaits_content); /* the origin server is not to blame */
     if (parked) f->deadline_ms = now + f->pool->server.between_bytes_ms;

@@ -16,7 +16,7 @@ double worker_random(struct worker *k)
 
 static void drain_run(struct loop_task *t)
 {
-    struct worker *k = (struct worker *)(void *)((char *)t - offsetof(struct worker, drain_task));
+    struct worker *k = HOLDER_OF(t, struct worker, drain_task);
     if (k->draining) return;
     k->draining = true;
     front_drain(k->front);
@@ -25,14 +25,14 @@ static void drain_run(struct loop_task *t)
 
 static void drain_due(struct loop_timer *t)
 {
-    struct worker *k = (struct worker *)(void *)((char *)t - offsetof(struct worker, drain_timer));
+    struct worker *k = HOLDER_OF(t, struct worker, drain_timer);
     k->drain_over = true;
 }
 
 /* In the worker's thread: no request in flight notices. Without memory for a lease the old one stays, until a next time. */
 static void site_run(struct loop_task *t)
 {
-    struct worker *k = (struct worker *)(void *)((char *)t - offsetof(struct worker, site_task));
+    struct worker *k = HOLDER_OF(t, struct worker, site_task);
     struct site *next = atomic_exchange(&k->next_site, NULL);
     struct site_lease *lease = next != NULL ? site_lease_new(next) : NULL;
     if (lease == NULL) {

@@ -189,7 +189,7 @@ static void count(struct purge_op *op)
 
 static void run(struct store_job *job)
 {
-    struct purge_op *op = (struct purge_op *)((char *)job - offsetof(struct purge_op, job));
+    struct purge_op *op = HOLDER_OF(job, struct purge_op, job);
     count(op);
     atomic_fetch_sub(&op->p->counting, 1);
     purge_op_release(op);

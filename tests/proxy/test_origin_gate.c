@@ -13,8 +13,7 @@ struct fetch_double {
 
 static void admitted(struct loop_task *t)
 {
-    struct fetch_double *f =
-        (struct fetch_double *)(void *)((char *)t - offsetof(struct fetch_double, waiter.admitted));
+    struct fetch_double *f = HOLDER_OF(t, struct fetch_double, waiter.admitted);
     f->has_place = true;
 }
 
