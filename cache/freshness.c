@@ -114,7 +114,7 @@ static unsigned response_flags(const struct response_head *response, bool has_la
            (has_etag && !etag_is_weak(etag->value) ? STORED_STRONG_ETAG : 0) |
            (status_is_heuristically_cacheable(response->status) ? STORED_HEURISTIC_STATUS : 0) |
            (list_has_token(response->fields, FIELD_PRAGMA, VIEW("no-cache")) ? STORED_PRAGMA_NO_CACHE : 0) |
-           (response->status == 206 ? STORED_PARTIAL : 0);
+           (response->status == 206 ? STORED_PARTIAL : 0) | (response->http_1_0 ? STORED_HTTP_1_0 : 0);
 }
 
 static void note_part(const struct response_head *response, struct stored_head *out)
@@ -165,7 +165,7 @@ void stored_head_freshened(const struct stored_head *before, const struct reques
                            struct field_section freshened, struct field_section not_modified, const struct policy *p,
                            const struct response_times *times, struct stored_head *out)
 {
-    struct response_head response = { before->status, freshened };
+    struct response_head response = { .status = before->status, .fields = freshened };
     int64_t date_s = times->response_time_s;
 
     stored_head_of(request, &response, p, times, out);
@@ -174,7 +174,7 @@ void stored_head_freshened(const struct stored_head *before, const struct reques
     out->content_first = before->content_first;
     out->content_length = before->content_length;
     out->fetch_ms = before->fetch_ms;
-    out->flags |= before->flags & STORED_AUTHORIZED;
+    out->flags |= before->flags & (STORED_AUTHORIZED | STORED_HTTP_1_0);
 }
 
 int64_t current_age_s(const struct stored_head *s, int64_t now_s)

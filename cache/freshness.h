@@ -30,6 +30,7 @@ enum stored_flag {
     STORED_AUTHORIZED = 1 << 9, /* the request had Authorization, and §3.5 allowed storing */
     STORED_IMMUTABLE = 1 << 10,
     STORED_FIELD_LISTED_NO_CACHE = 1 << 11, /* no-cache="..." : the listed fields were not stored */
+    STORED_HTTP_1_0 = 1 << 12,              /* the version it was received with, for Via (RFC 9110 §7.6.3) */
 };
 
 /* What reuse needs of a stored response, in numbers; small because there is one per stored response. Goes into the

@@ -38,6 +38,7 @@ struct request_head {
 struct response_head {
     int status;
     struct field_section fields;
+    bool http_1_0; /* received as HTTP/1.0; else HTTP/1.1 */
 };
 
 /** Case-sensitive (RFC 9110 §9.1). */

@@ -19,6 +19,7 @@ struct source {
     int64_t base;           /* where the content begins in it: above 0 only for a stored part */
     int64_t content_length; /* of what there is; -1: not known */
     int64_t age_s;          /* -1: no Age */
+    bool http_1_0;          /* received as such */
 };
 
 /* ---- content */
@@ -258,9 +259,9 @@ static void add_ours(struct exchange *x, const struct source *s, struct reply_he
     struct field_section none = { NULL, 0 };
     if (x->route->policy.status_key && x->has_key) x->outcome.key = key_uri(&x->q.key);
     if (!head->has_lists)
-        reply_add_ours(head, none, &x->outcome);
+        reply_add_ours(head, none, &x->outcome, s->http_1_0);
     else
-        reply_add_ours(head, s->record != NULL ? record_section(s->record, room) : s->fields, &x->outcome);
+        reply_add_ours(head, s->record != NULL ? record_section(s->record, room) : s->fields, &x->outcome, s->http_1_0);
 }
 
 static void answer_unsatisfiable(struct exchange *x, const struct source *s, struct reply_head *head)
@@ -347,6 +348,7 @@ void answer_from_object(struct exchange *x, struct object *o)
                         .content_length = o->content_length,
                         .age_s = x->decision.age_s };
     const struct stored_head *head = &object_head(o)->stored;
+    s.http_1_0 = (head->flags & STORED_HTTP_1_0) != 0;
     if (o->content == NULL) fill_from_body(&s, o->body);
     if ((head->flags & STORED_PARTIAL) != 0) {
         s.base = head->content_first;
@@ -392,6 +394,7 @@ void answer_from_fetch(struct exchange *x)
     int64_t age_s = current_age_s(&r->head, exchange_now_s(x));
     /* Age would say that the origin did not make this response just now (RFC 9111 §5.1). */
     struct source s = { .status = r->status, .fields = r->fields, .age_s = has_age(r) ? age_s : -1 };
+    s.http_1_0 = (r->head.flags & STORED_HTTP_1_0) != 0;
     /* A 206 that nobody asked for says itself which part it is. */
     bool conditional = x->conditional && r->status != 206 && fetch_answers_conditions(x->fetch);
     fill_from_body(&s, r->body);
@@ -418,7 +421,7 @@ void answer_own(struct exchange *x, int status, const char *content_type, char *
     if (content_type != NULL) reply_add(&head, "Content-Type", content_type);
     if (extra_name != NULL) reply_add(&head, extra_name, extra_value);
     if (x->route->kind != ROUTE_PROXY) route_edit_reply(x->route, &head, false);
-    reply_add_ours(&head, none, &x->outcome);
+    reply_add_ours(&head, none, &x->outcome, false);
     struct front_reply reply = { .status = status,
                                  .fields = head.fields,
                                  .field_count = head.count,

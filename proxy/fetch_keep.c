@@ -143,7 +143,7 @@ static void note_refusal(const struct fetch *f, int status)
 void fetch_decide_storing(struct fetch *f, const struct response_head *head, int64_t content_length)
 {
     const struct policy *p = &f->route->policy;
-    struct response_head dated = { head->status, f->response.fields };
+    struct response_head dated = { head->status, f->response.fields, head->http_1_0 };
     f->directives = directives_in_force(f->response.fields, p);
     stored_head_by(&f->request, &dated, &f->directives, &f->times, &f->response.head);
     f->response.storable =
@@ -351,7 +351,7 @@ static void keep(struct fetch *f)
 /* A part that comes in chunks shows only at its end whether it is as long as it said. */
 static bool is_of_its_length(const struct fetch *f)
 {
-    struct response_head head = { f->response.status, f->response.fields };
+    struct response_head head = { .status = f->response.status, .fields = f->response.fields };
     if ((f->response.head.flags & STORED_PARTIAL) == 0) return true;
     return storable_decide(&f->request, &head, &f->route->policy, &f->response.head, body_length(f->response.body))
                .verdict == STORABLE_YES;

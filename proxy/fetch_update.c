@@ -85,7 +85,7 @@ static bool is_still_storable(const struct fetch *f, const struct object *o)
 {
     struct field room[RECORD_FIELDS_MAX];
     const struct stored_head *s = &object_head(o)->stored;
-    struct response_head head = { s->status, record_section(object_record(o), room) };
+    struct response_head head = { .status = s->status, .fields = record_section(object_record(o), room) };
     struct request_head get = f->request; /* what is stored answered one, even where a HEAD has freshened it */
     if (get.method == METHOD_HEAD) get.method = METHOD_GET;
     return storable_decide(&get, &head, &f->route->policy, s, o->content_length).verdict == STORABLE_YES &&
@@ -182,7 +182,7 @@ bool fetch_complete_head(struct fetch *f, const struct response_head *head)
     if (!is_the_missing_part(f, stored, head)) return false;
     struct field_section merged = merge_fields(stored, head->fields, &f->route->policy, room);
     drop_named(room, &merged.count, VIEW("Content-Range"));
-    struct response_head whole = { 200, merged };
+    struct response_head whole = { 200, merged, head->http_1_0 };
     int64_t length = object_head(f->stored)->stored.content_length;
     if (!fetch_copy_response(f, &whole)) return false;
     fetch_decide_storing(f, &whole, length);

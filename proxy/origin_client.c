@@ -130,7 +130,9 @@ const char *origin_fetch_head(struct origin_fetch *f, struct origin_head *h, int
     if (h->status < 200) return interim_ended(f, h);
     f->phase = READING;
     set_deadline(f, f->pool->server.between_bytes_ms);
-    struct response_head head = { .status = h->status, .fields = origin_head_fields(h) };
+    struct response_head head = { .status = h->status,
+                                  .fields = origin_head_fields(h),
+                                  .http_1_0 = h->http_minor == 0 };
     f->handler->head(f->arg, &head, *length);
     return NULL;
 }

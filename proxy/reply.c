@@ -64,12 +64,13 @@ static bool has(struct field_section fields, enum field_id id)
     return fields.count > 0 && field_first(fields, id) != NULL;
 }
 
-void reply_add_ours(struct reply_head *h, struct field_section fields, const struct outcome *o)
+void reply_add_ours(struct reply_head *h, struct field_section fields, const struct outcome *o, bool http_1_0)
 {
-    if (has(fields, FIELD_VIA) && forward_append(fields, FIELD_VIA, VIEW("1.1 weir"), h->via, sizeof h->via) > 0)
+    const char *via = http_1_0 ? "1.0 weir" : "1.1 weir";
+    if (has(fields, FIELD_VIA) && forward_append(fields, FIELD_VIA, view_of_str(via), h->via, sizeof h->via) > 0)
         reply_add(h, "Via", h->via);
     else
-        reply_add(h, "Via", "1.1 weir");
+        reply_add(h, "Via", via);
     if (has(fields, FIELD_CACHE_STATUS)) {
         char ours[OUTCOME_TEXT_MAX];
         size_t len = outcome_format(o, ours, sizeof ours);

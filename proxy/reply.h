@@ -29,7 +29,8 @@ void reply_from_record(struct reply_head *h, const void *record, const struct po
 void reply_from_fields(struct reply_head *h, struct field_section fields, const struct policy *p, bool not_modified);
 /** Age (RFC 9111 §5.1). */
 void reply_add_age(struct reply_head *h, int64_t age_s);
-/** Our member at the end of Cache-Status and of Via, after those of `fields` (which may be empty). Call last. */
-void reply_add_ours(struct reply_head *h, struct field_section fields, const struct outcome *o);
+/** Our member at the end of Cache-Status and of Via, after those of `fields` (which may be empty). Call last.
+ *  @param http_1_0  the version with which the response was received, which Via names (RFC 9110 §7.6.3) */
+void reply_add_ours(struct reply_head *h, struct field_section fields, const struct outcome *o, bool http_1_0);
 
 #endif

@@ -319,6 +319,33 @@ END_TEST
 
 /* ---- HTTP/1.0 */
 
+START_TEST(via_names_the_version_of_the_message)
+{
+    struct scene *s = scene_begin(NULL); /* RFC 9110 §7.6.3 */
+    origin_answers_as(s, .raw = "HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\n\r\nold", .ending = CLOSE);
+    client_asks(s, "GET /old", "");
+    client_hears(s, "200", "Via: 1.0 weir\nCache-Status: weir; fwd=uri-miss; stored", "old");
+    client_asks(s, "GET /old", "");
+    client_hears(s, "200", "Via: 1.0 weir\nCache-Status: weir; hit", "old");
+    weir_stops(s);
+    weir_starts(s, NULL);
+    client_asks(s, "GET /old", "");
+    client_hears(s, "200", "Via: 1.0 weir\nCache-Status: weir; hit", "old");
+
+    origin_answers_as(s, .raw = "HTTP/1.0 404 No\r\nVia: 1.1 a\r\nContent-Length: 0\r\n\r\n", .ending = CLOSE);
+    client_asks(s, "POST /none", "");
+    client_hears(s, "404", "Via: 1.1 a, 1.0 weir", "");
+
+    static const char ask[] = "GET /new HTTP/1.0\r\nHost: " HOST "\r\n\r\n";
+    struct client *c = client_arrives(s);
+    origin_answers(s, "200", "", "new");
+    says(s, c, "GET", ask, sizeof ask - 1);
+    hears(s, c, "200", "Via: 1.1 weir", "new");
+    origin_heard(s, "GET /new", "Via: 1.0 weir");
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(an_origin_of_http_1_0_is_cached_like_any)
 {
     struct scene *s = scene_begin(NULL);
@@ -355,6 +382,7 @@ int main(void)
         { authorization_in_every_combination, COMBINATIONS },
         TEST(what_is_shared_is_for_those_with_names_too),
         TEST(an_origin_of_http_1_0_is_cached_like_any),
+        TEST(via_names_the_version_of_the_message),
     };
     return converse("rfc freshness", tests, COUNT(tests));
 }

@@ -26,6 +26,7 @@ struct heard {
     bool upload_parks; /* -EAGAIN before every piece */
     bool upload_parked;
     bool upload_breaks;
+    bool http_1_0;
 };
 
 static void print_fields(char *to, size_t cap, struct field_section s)
@@ -52,6 +53,7 @@ static void on_head(void *arg, const struct response_head *head, int64_t length)
     ck_assert_int_eq(h->heads++, 0);
     ck_assert_int_eq(h->ends, 0);
     h->status = head->status;
+    h->http_1_0 = head->http_1_0;
     h->length = length;
     print_fields(h->fields, sizeof(h->fields), head->fields);
     if (h->pause_at_once) origin_pause(h->fetch);
@@ -313,6 +315,7 @@ static void check_answer(const struct answer_case *c, enum raw_verb say)
     ck_assert_msg(h.status == c->status, "%s\nstatus %d", c->answer, h.status);
     ck_assert_int_eq(h.heads, c->status != 0);
     ck_assert_int_eq(h.length, c->length);
+    ck_assert_int_eq(h.http_1_0, c->status != 0 && strncmp(c->answer, "HTTP/1.0", 8) == 0);
     ck_assert_str_eq(h.content, c->content);
     ck_assert_ptr_null(strstr(h.fields, "Trailer"));
     ck_assert_int_eq(h.why[0] == '\0', false);
