@@ -55,7 +55,7 @@ static inline struct policy default_policy(void)
 static inline struct stored_head store_head(const struct request_head *request, int status, struct field_section fields,
                                             const struct policy *p)
 {
-    struct response_head response = { status, fields };
+    struct response_head response = { .status = status, .fields = fields };
     struct response_times times = { NOW_S, NOW_S };
     struct stored_head s;
     stored_head_of(request, &response, p, &times, &s);

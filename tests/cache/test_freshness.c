@@ -106,7 +106,7 @@ START_TEST(age_counts_from_where_it_began)
     struct asked a;
     struct lines l;
     struct policy p = default_policy();
-    struct response_head response = { 200, section_of(&l, ages[_i].fields) };
+    struct response_head response = { .status = 200, .fields = section_of(&l, ages[_i].fields) };
     struct response_times times = { NOW_S - ages[_i].delay_s, NOW_S };
     struct stored_head s;
     stored_head_of(ask(&a, "GET /", ""), &response, &p, &times, &s);

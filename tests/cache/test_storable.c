@@ -5,7 +5,7 @@
 static struct storable_decision decide(const struct request_head *request, int status, struct field_section fields,
                                        const struct policy *p, int64_t content_length)
 {
-    struct response_head response = { status, fields };
+    struct response_head response = { .status = status, .fields = fields };
     struct stored_head s = store_head(request, status, fields, p);
     return storable_decide(request, &response, p, &s, content_length);
 }

@@ -74,7 +74,7 @@ START_TEST(uris_are_invalidated)
 {
     struct lines l;
     struct request_head request = request_of(rows[_i].method, rows[_i].path, rows[_i].query);
-    struct response_head response = { rows[_i].status, section_of(&l, rows[_i].fields) };
+    struct response_head response = { .status = rows[_i].status, .fields = section_of(&l, rows[_i].fields) };
     static struct invalidation out;
     invalidation_of(&request, &response, VIEW(""), &out);
     size_t n = 0;
@@ -106,7 +106,7 @@ START_TEST(groups_are_invalidated)
 {
     struct lines l;
     struct request_head request = request_of(groups[_i].method, "/a", NULL);
-    struct response_head response = { groups[_i].status, section_of(&l, groups[_i].fields) };
+    struct response_head response = { .status = groups[_i].status, .fields = section_of(&l, groups[_i].fields) };
     static struct invalidation out;
     invalidation_of(&request, &response, VIEW(""), &out);
     size_t n = 0;
@@ -122,7 +122,7 @@ START_TEST(https_is_another_origin)
 {
     struct lines l;
     struct request_head request = request_of("POST", "/a", NULL);
-    struct response_head response = { 201, section_of(&l, "Location: http://api.test/b\nContent-Location: /c") };
+    struct response_head response = { .status = 201, .fields = section_of(&l, "Location: http://api.test/b\nContent-Location: /c") };
     static struct invalidation out;
     request.https = true;
     invalidation_of(&request, &response, VIEW(""), &out);
@@ -156,7 +156,7 @@ START_TEST(long_uris_are_bounded)
     memset(path, 'x', sizeof(path) - 1);
     path[0] = '/';
     struct request_head request = request_of("POST", path, NULL);
-    struct response_head response = { 201, section_of(&l, "Location: /b\nCache-Group-Invalidation: \"g\"") };
+    struct response_head response = { .status = 201, .fields = section_of(&l, "Location: /b\nCache-Group-Invalidation: \"g\"") };
     invalidation_of(&request, &response, VIEW(""), &out);
     ck_assert_uint_eq(out.uri_count, 1);
     ck_assert(view_is(out.uris[0], "http://api.test/b"));
