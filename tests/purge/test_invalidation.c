@@ -122,7 +122,8 @@ START_TEST(https_is_another_origin)
 {
     struct lines l;
     struct request_head request = request_of("POST", "/a", NULL);
-    struct response_head response = { .status = 201, .fields = section_of(&l, "Location: http://api.test/b\nContent-Location: /c") };
+    struct response_head response = { .status = 201,
+                                      .fields = section_of(&l, "Location: http://api.test/b\nContent-Location: /c") };
     static struct invalidation out;
     request.https = true;
     invalidation_of(&request, &response, VIEW(""), &out);
@@ -138,7 +139,8 @@ START_TEST(the_name_that_the_origin_was_told_is_ours)
     struct lines l;
     struct request_head request = request_of("POST", "/a", NULL);
     struct response_head response = {
-        201, section_of(&l, "Location: https://Inner.test:443/b\nContent-Location: http://inner.test:81/c")
+        .status = 201,
+        .fields = section_of(&l, "Location: https://Inner.test:443/b\nContent-Location: http://inner.test:81/c"),
     };
     static struct invalidation out;
     invalidation_of(&request, &response, VIEW("inner.test"), &out);
@@ -156,7 +158,8 @@ START_TEST(long_uris_are_bounded)
     memset(path, 'x', sizeof(path) - 1);
     path[0] = '/';
     struct request_head request = request_of("POST", path, NULL);
-    struct response_head response = { .status = 201, .fields = section_of(&l, "Location: /b\nCache-Group-Invalidation: \"g\"") };
+    struct response_head response = { .status = 201,
+                                      .fields = section_of(&l, "Location: /b\nCache-Group-Invalidation: \"g\"") };
     invalidation_of(&request, &response, VIEW(""), &out);
     ck_assert_uint_eq(out.uri_count, 1);
     ck_assert(view_is(out.uris[0], "http://api.test/b"));
