@@ -106,11 +106,6 @@ int64_t cache_content_limit_bytes(const struct cache *c)
 
 /* ---- finding */
 
-static struct store_id id_of_key(const struct key *key)
-{
-    return (struct store_id){ .key = { key->hash[0], key->hash[1] } };
-}
-
 static bool is_vary(const struct object *o)
 {
     return object_head(o)->kind == RECORD_VARY;
@@ -134,7 +129,7 @@ static enum cache_answer find(struct cache *c, struct cache_query *q, tier_get g
 {
     static const struct view none = { "", 0 };
     if (q->vary == NULL) {
-        q->id = id_of_key(&q->key);
+        q->id = store_id_of(q->key.hash, 0);
         struct object *o = get(c, &q->id, q->key.text, none);
         if (o == NULL) return CACHE_NOTHING;
         if (!is_vary(o)) {
@@ -455,7 +450,7 @@ static bool list_has(const struct object *vary, uint64_t variant)
 static struct object *vary_object(const struct key *key, struct view names, const uint64_t *variants, size_t n,
                                   uint64_t fetch_seq)
 {
-    struct store_id id = id_of_key(key);
+    struct store_id id = store_id_of(key->hash, 0);
     struct field field = { .id = FIELD_VARY, .name = VIEW("vary"), .value = names };
     struct record_inputs in = { .kind = RECORD_VARY,
                                 .key = key->text,
@@ -470,7 +465,7 @@ static struct object *vary_object(const struct key *key, struct view names, cons
 /* The list with one more at its end. Its number is the youngest of its variants', so that a purge removes it with the last. */
 static void write_list(struct cache *c, const struct key *key, const struct noted_variant *v, const struct object *old)
 {
-    struct store_id id = id_of_key(key);
+    struct store_id id = store_id_of(key->hash, 0);
     size_t maximum = v->maximum < 1 ? 1 : v->maximum > VARIANTS_LIMIT ? VARIANTS_LIMIT : (size_t)v->maximum;
     size_t had = old != NULL ? object_head(old)->tag_count : 0;
     uint64_t *list = malloc((had + 1) * sizeof *list);
@@ -489,7 +484,7 @@ static void write_list(struct cache *c, const struct key *key, const struct note
 
 void cache_note_variant(struct cache *c, const struct key *key, const struct noted_variant *v)
 {
-    struct store_id id = id_of_key(key);
+    struct store_id id = store_id_of(key->hash, 0);
     pthread_mutex_lock(&c->vary_lock);
     struct object *there = memory_get(c->memory, &id, key->text, VIEW(""));
     const struct object *old = there != NULL ? there : v->known;

@@ -35,7 +35,6 @@ struct flight {
     struct object *object;         /* RESPONSE */
     struct flight_failure failure; /* FAILED */
     int origin_status;             /* what the origin server said; 0: nothing */
-    bool freshened;                /* RESPONSE: a 304 freshened what was stored */
     bool stored;                   /* RESPONSE: it goes into the cache */
     bool again;                    /* ALONE: it never took off, since news had come into the cache: look again */
     /* private */

@@ -52,7 +52,7 @@ static const void *show(const struct store_id *id, const struct look *l, void (*
 void cache_each_holding(struct cache *c, const struct key *key, void (*each)(void *arg, const struct holding *h),
                         void *arg)
 {
-    struct store_id id = { .key = { key->hash[0], key->hash[1] } };
+    struct store_id id = store_id_of(key->hash, 0);
     struct look first;
     look_at(c, &id, key->text, &first);
     const void *list = show(&id, &first, each, arg);

@@ -27,6 +27,11 @@ struct store_id { /* where a stored response is found: key hash, variant hash (0
     uint64_t variant;
 };
 
+static inline struct store_id store_id_of(const uint64_t key_hash[2], uint64_t variant_hash)
+{
+    return (struct store_id){ .key = { key_hash[0], key_hash[1] }, .variant = variant_hash };
+}
+
 struct store_settings {
     const char *path; /* directory; made if missing */
     uint64_t size_bytes;

@@ -154,7 +154,7 @@ struct counting {
 static int count_variants(struct store *s, struct reader_slot *slot, void *arg)
 {
     struct counting *c = arg;
-    struct store_id id = { .key = { c->key[0], c->key[1] } };
+    struct store_id id = store_id_of(c->key, 0);
     MDB_cursor *cursor = NULL;
     MDB_val at = val_of(&id, sizeof(id)), value;
     int rc = mdb_cursor_open(slot->txn, s->dbi[DB_INDEX], &cursor);

@@ -180,7 +180,7 @@ int store_remove_key(struct store *s, const uint64_t key[2], uint64_t below_seq,
 {
     struct store_op *op = op_new(OP_REMOVE_KEY, 0, done, arg);
     if (op == NULL) return -ENOMEM;
-    op->remove.id = (struct store_id){ .key = { key[0], key[1] } };
+    op->remove.id = store_id_of(key, 0);
     op->remove.below_seq = below_seq;
     return enqueue(s, op, false, 2 * (size_t)STORE_QUEUE_MAX_BYTES);
 }

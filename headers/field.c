@@ -74,3 +74,22 @@ bool field_named_by_connection(struct field_section s, struct view name)
 {
     return list_has_token(s, FIELD_CONNECTION, name);
 }
+
+size_t field_section_bytes(struct field_section s)
+{
+    size_t bytes = s.count * sizeof(struct field);
+    for (size_t i = 0; i < s.count; i++) bytes += s.lines[i].name.len + s.lines[i].value.len + 2;
+    return bytes;
+}
+
+struct field_section field_section_copy(struct field_section s, size_t spare_lines, char **at)
+{
+    struct field *lines = (struct field *)(void *)*at;
+    *at += (s.count + spare_lines) * sizeof *lines;
+    for (size_t i = 0; i < s.count; i++) {
+        lines[i] = s.lines[i];
+        lines[i].name = view_copy(s.lines[i].name, at);
+        lines[i].value = view_copy(s.lines[i].value, at);
+    }
+    return (struct field_section){ lines, s.count };
+}

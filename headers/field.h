@@ -53,4 +53,10 @@ size_t field_find(struct field_section s, size_t from, struct view name);
 /** True when the Connection field of s names this field (RFC 9110 §7.6.1). */
 bool field_named_by_connection(struct field_section s, struct view name);
 
+/** Bytes that a copy with all of its names and values needs. */
+size_t field_section_bytes(struct field_section s);
+/** A copy that borrows from nobody, at *at, which is moved behind it; each text is ended by a NUL.
+ *  @param spare_lines  lines left free behind the copied ones, sizeof(struct field) each beyond field_section_bytes */
+struct field_section field_section_copy(struct field_section s, size_t spare_lines, char **at);
+
 #endif

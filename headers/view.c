@@ -100,3 +100,12 @@ bool view_parse_decimal(struct view v, int64_t max, int64_t *out)
     *out = n;
     return true;
 }
+
+struct view view_copy(struct view v, char **at)
+{
+    char *to = *at;
+    if (v.len > 0) memcpy(to, v.at, v.len);
+    to[v.len] = '\0';
+    *at += v.len + 1;
+    return view_of(to, v.len);
+}

@@ -41,6 +41,8 @@ static inline bool view_equal(struct view a, struct view b)
 /** ASCII only: field names, directives, schemes (RFC 9110 §5.1). */
 bool view_equal_nocase(struct view a, struct view b);
 bool view_starts_with(struct view v, struct view prefix);
+/** A copy of v and a NUL at *at, which is moved behind them. */
+struct view view_copy(struct view v, char **at);
 bool view_starts_with_nocase(struct view v, struct view prefix);
 /** Index of the first c at or after from; v.len when there is none. */
 size_t view_find(struct view v, size_t from, char c);

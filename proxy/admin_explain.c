@@ -307,8 +307,7 @@ json_t *explain_json(const struct explain_context *c, const struct explain_query
     bool https = view_starts_with_nocase(q->url, VIEW("https://"));
     bool known = look_up(e, q, https);
     if (known && https && e->found == FOUND_NOTHING) known = look_up(e, q, false); /* as a proxy before weir asked it */
-    bool waited_for = purge_fetch_end(c->purges, seq);
-    (void)waited_for; /* nothing was kept */
+    purge_fetch_drop(c->purges, seq);
     if (!known) {
         snprintf(why, cap, "url: an absolute URL is needed, as in http://example.com/path");
     } else {

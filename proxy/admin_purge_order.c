@@ -75,7 +75,7 @@ static int take_url(struct reading *r, struct view url, const char *member, size
             !site_key_of_uri(r->site, in_scheme, r->key, sizeof r->key, &key))
             return refuse(r, 400, "%s[%zu]: an absolute URL, as in \"http://example.com/path\"", member, i);
         size_t at = o->request.uri_count++;
-        o->uri_ids[at] = (struct store_id){ .key = { key.hash[0], key.hash[1] } };
+        o->uri_ids[at] = store_id_of(key.hash, 0);
         int rc = keep(r, key_uri(&key), &o->uris[at]);
         if (rc != 0) return rc;
     }

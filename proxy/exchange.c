@@ -273,8 +273,7 @@ static void fly_alone(struct exchange *x, bool drop_conditions)
     uint64_t seq = purge_fetch_begin(purges_of(x));
     x->flight = flight_private(&x->q.id, seq);
     if (x->flight == NULL || !own_texts(x, 0)) {
-        bool waited_for = purge_fetch_end(purges_of(x), seq); /* nothing was fetched */
-        (void)waited_for;
+        purge_fetch_drop(purges_of(x), seq);
         flight_unref(&x->flight);
         answer_problem(x, 503, "out-of-memory");
         return;
@@ -292,10 +291,7 @@ static bool join(struct exchange *x)
     uint64_t seq = purge_fetch_begin(purges_of(x));
     x->flight = flight_join(cache_flights(cache_of(x)), &x->q.id, x->q.key.text, x->q.variant.text, seq, may_join, x,
                             &x->waiter, &leading);
-    if (!leading) {
-        bool waited_for = purge_fetch_end(purges_of(x), seq); /* this one fetches nothing */
-        (void)waited_for;
-    }
+    if (!leading) purge_fetch_drop(purges_of(x), seq); /* this one fetches nothing */
     return leading;
 }
 
@@ -348,8 +344,7 @@ static void fly_together(struct exchange *x)
     }
     if (leading && x->lookups + 1 < EXCHANGE_LOOKUPS_MAX && landed_meanwhile(x)) {
         /* Whoever joined in this instant looks again too. */
-        bool waited_for = purge_fetch_end(purges_of(x), x->flight->fetch_seq);
-        (void)waited_for;
+        purge_fetch_drop(purges_of(x), x->flight->fetch_seq);
         x->flight->again = true;
         flight_part(cache_flights(cache_of(x)), x->flight);
         flight_leave(cache_flights(cache_of(x)), &x->flight, &x->waiter);
@@ -376,10 +371,7 @@ static void refresh_behind(struct exchange *x, struct object *stored)
     uint64_t seq = purge_fetch_begin(purges_of(x));
     struct flight *f = flight_join(cache_flights(cache_of(x)), &x->q.id, x->q.key.text, x->q.variant.text, seq,
                                    may_join, x, &nobody, &leading);
-    if (f == NULL || !leading) {
-        bool waited_for = purge_fetch_end(purges_of(x), seq); /* somebody else refreshes it */
-        (void)waited_for;
-    }
+    if (f == NULL || !leading) purge_fetch_drop(purges_of(x), seq); /* somebody else refreshes it */
     if (f == NULL) return;
     flight_ref(f);
     struct flight *mine = f;
@@ -503,22 +495,12 @@ static void end_lookup(struct exchange *x)
 static bool own_request(struct exchange *x)
 {
     struct field_section fields = x->request->fields;
-    size_t bytes = fields.count * sizeof *fields.lines;
     if (x->job_fields != NULL) return true;
-    for (size_t i = 0; i < fields.count; i++) bytes += fields.lines[i].name.len + fields.lines[i].value.len;
-    x->job_fields = malloc(bytes + 1);
-    if (x->job_fields == NULL) return false;
-    char *at = (char *)(x->job_fields + fields.count);
-    for (size_t i = 0; i < fields.count; i++) {
-        const struct field *f = &fields.lines[i];
-        x->job_fields[i] = *f;
-        x->job_fields[i].name.at = at;
-        x->job_fields[i].value.at = at + f->name.len;
-        if (f->name.len > 0) memcpy(at, f->name.at, f->name.len);
-        if (f->value.len > 0) memcpy(at + f->name.len, f->value.at, f->value.len);
-        at += f->name.len + f->value.len;
-    }
-    x->job_request = (struct request_head){ .method = x->request->method, .fields = { x->job_fields, fields.count } };
+    char *at = malloc(field_section_bytes(fields) + 1);
+    if (at == NULL) return false;
+    x->job_fields = at;
+    x->job_request =
+        (struct request_head){ .method = x->request->method, .fields = field_section_copy(fields, 0, &at) };
     x->q.request = &x->job_request;
     return true;
 }
@@ -748,20 +730,8 @@ static bool make_key(struct exchange *x)
     x->q.policy = &x->route->policy;
     x->q.text = x->worker->variant_text;
     x->has_key = key_from_request(x->request, &x->route->policy, x->worker->key_text, KEY_TEXT_MAX, &x->q.key);
-    if (x->has_key) x->q.id = (struct store_id){ .key = { x->q.key.hash[0], x->q.key.hash[1] } };
+    if (x->has_key) x->q.id = store_id_of(x->q.key.hash, 0);
     return x->has_key;
-}
-
-/* A POST whose response may be stored is stored for GET (RFC 9110 §9.3.3). */
-static void make_key_for_get(struct exchange *x)
-{
-    struct request_head as_get = *x->request;
-    as_get.method = METHOD_GET;
-    as_get.method_name = VIEW("GET");
-    const struct request_head *real = x->request;
-    x->request = &as_get;
-    (void)make_key(x); /* without a key nothing is stored */
-    x->request = x->q.request = real;
 }
 
 static void upload_drained(void *arg)
@@ -822,7 +792,7 @@ static void query_content_is_here(struct exchange *x)
         pass(x, REUSE_BECAUSE_METHOD);
         return;
     }
-    x->q.id = (struct store_id){ .key = { x->q.key.hash[0], x->q.key.hash[1] } };
+    x->q.id = store_id_of(x->q.key.hash, 0);
     x->state = EXCHANGE_LOOKUP;
     exchange_step(x);
 }
@@ -838,7 +808,7 @@ static void start(struct exchange *x)
     } else if (m == METHOD_QUERY && x->has_content && upload_length(x->upload) <= UPLOAD_BYTES) {
         x->state = EXCHANGE_CONTENT;
     } else {
-        if (m == METHOD_POST) make_key_for_get(x);
+        if (m == METHOD_POST) (void)make_key(x); /* GET's, for which its response may be stored (RFC 9110 §9.3.3) */
         pass(x, REUSE_BECAUSE_METHOD);
     }
 }

@@ -94,11 +94,7 @@ static ssize_t read_part_content(struct exchange *x, struct answer_part *p, uint
         return (ssize_t)n;
     }
     struct body *body = x->object != NULL ? x->object->body : fetch_response(x->fetch)->body;
-    if (!x->reading) {
-        if (!begin_reading(x, body, p->first, p->last)) return -EIO;
-    } else if (x->part_sent == p->text_len) {
-        body_reader_move(&x->reader, p->first, p->last); /* the same reader: the window waits for it */
-    }
+    if (x->part_sent == p->text_len && !begin_reading(x, body, p->first, p->last)) return -EIO;
     return body_read(&x->reader, to, cap);
 }
 
@@ -277,12 +273,11 @@ static void answer_unsatisfiable(struct exchange *x, const struct source *s, str
 /* 304 and 412: fields, and no content. */
 static void answer_without_content(struct exchange *x, const struct source *s, struct reply_head *head, int status)
 {
-    bool not_modified =
-        status == 304; /* which says the length of the 200 it stands for: without, it would have to close */
+    bool stands_for_whole = status == 304 && s->length >= 0; /* its length then, should the front end say one */
     struct front_reply reply = { .status = status,
                                  .content = "",
-                                 .content_length = not_modified && s->length >= 0 ? s->length : 0,
-                                 .no_content_length = not_modified && s->length < 0 };
+                                 .content_length = stands_for_whole ? s->length : 0,
+                                 .no_content_length = status == 304 && s->length < 0 };
     reply_fields(x, s, head, true);
     add_ours(x, s, head);
     send_reply(x, &reply, head);
@@ -411,6 +406,8 @@ void answer_from_fetch(struct exchange *x)
 
 /* ---- answers of weir's own */
 
+static const char methods_allowed[] = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE, QUERY, PURGE";
+
 void answer_own(struct exchange *x, int status, const char *content_type, char *text, size_t len,
                 const char *extra_name, const char *extra_value)
 {
@@ -436,8 +433,7 @@ void answer_own(struct exchange *x, int status, const char *content_type, char *
 
 void answer_text(struct exchange *x, int status, const char *content_type, const char *text, size_t len)
 {
-    char *copy = malloc(len + 1);
-    if (copy != NULL) memcpy(copy, text, len);
+    char *copy = strndup(text, len);
     answer_own(x, status, content_type, copy, copy != NULL ? len : 0, NULL, NULL);
 }
 
@@ -449,19 +445,18 @@ void answer_problem(struct exchange *x, int status, const char *detail)
     x->outcome.hit = false;
     x->outcome.stored = x->outcome.has_ttl = false;
     x->outcome.detail = detail;
-    char *copy = malloc(len);
-    if (copy != NULL) memcpy(copy, text, len);
+    char *copy = strndup(text, len);
     const char *name = NULL, *value = NULL;
     char seconds[16];
     snprintf(seconds, sizeof seconds, "%d", x->retry_after_s > 0 ? x->retry_after_s : 1);
     if (status == 503) name = "Retry-After", value = seconds;
-    if (status == 405) name = "Allow", value = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE, QUERY, PURGE";
+    if (status == 405) name = "Allow", value = methods_allowed;
     answer_own(x, status, PROBLEM_CONTENT_TYPE, copy, copy != NULL ? len : 0, name, value);
 }
 
 void answer_options(struct exchange *x)
 {
-    answer_own(x, 200, NULL, NULL, 0, "Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE, QUERY, PURGE");
+    answer_own(x, 200, NULL, NULL, 0, "Allow", methods_allowed);
 }
 
 /* Fields that may be secrets are not reflected (RFC 9110 §9.3.8). */

@@ -78,16 +78,15 @@ struct exchange {
     struct answer_part *parts;
     size_t part_count, part_at, part_sent;
     bool hit;
-    uint64_t content_bytes;
     /* purge */
     struct purge_result purge;
-    bool purge_soft, purge_not_handed_on;
+    bool purge_not_handed_on;
     /* threads */
     struct loop_task task;           /* news: of the flight, of the content; may come once more than expected */
     struct loop_task job_task;       /* the one job on another thread is over */
     unsigned jobs;                   /* on other threads, which will post job_task */
     struct request_head job_request; /* what the job reads: the client's own is gone once it has left */
-    struct field *job_fields;        /* malloc'd, texts behind them */
+    char *job_fields;                /* malloc'd: those of job_request */
     struct exchange *next_free;
 };
 

@@ -67,11 +67,10 @@ void purge_request_begin(struct exchange *x)
             return;
         }
         uri = key_uri(&x->q.key);
-        id = (struct store_id){ .key = { x->q.key.hash[0], x->q.key.hash[1] } };
+        id = store_id_of(x->q.key.hash, 0);
         purge.uri_count = 1;
     }
     stats_add(&x->worker->counters.purges, 1);
-    x->purge_soft = purge.soft;
     x->state = EXCHANGE_PURGE;
     x->jobs++;
     if (purge_is_handed_on(x))

@@ -49,12 +49,6 @@ struct flight_table *fetch_flights(const struct fetch *f)
     return cache_flights(f->worker->weir->cache);
 }
 
-/* Where nothing was kept it does not matter whether purges gave up on this fetch. */
-void fetch_end_in_purges(struct weir *w, const struct flight *flight)
-{
-    bool waited_for = purge_fetch_end(w->purges, flight->fetch_seq);
-    (void)waited_for;
-}
 /* ---- sending */
 
 static const struct origin_handler origin_handler;
@@ -197,7 +191,7 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
         free(f);
         flight_fail(cache_flights(s->worker->weir->cache), s->flight,
                     (struct flight_failure){ 503, "out-of-memory", 0 });
-        fetch_end_in_purges(s->worker->weir, s->flight);
+        purge_fetch_drop(s->worker->weir->purges, s->flight->fetch_seq);
         return NULL;
     }
     f->refs = 1; /* its own, until it is over */

@@ -1,6 +1,7 @@
-/* fetch_internal: what the files of the fetch share: fetch.c (life, sending, what the origin says), fetch_copy.c (its copies
- * of heads), fetch_server.c (whom it asks), fetch_keep.c (what of a response is kept, and who hears of it), fetch_update.c (304, HEAD and 206 against what
- * is stored), fetch_invalidate.c (RFC 9111 §4.4).                                                                       */
+/* fetch_internal: what the files of the fetch share: fetch.c (life, sending, what the origin says), fetch_copy.c (its
+ * copies of heads), fetch_server.c (whom it asks), fetch_gate.c (its place at the origin), fetch_keep.c (what of a response
+ * is kept, and who hears of it), fetch_update.c (304, HEAD and 206 against what is stored), fetch_invalidate.c (RFC 9111
+ * §4.4).                                                                                                                */
 #ifndef WEIR_PROXY_FETCH_INTERNAL_H
 #define WEIR_PROXY_FETCH_INTERNAL_H
 
@@ -10,6 +11,8 @@
 #include "proxy/fetch.h"
 #include "proxy/origin_state.h"
 #include "purge/tag.h"
+
+enum { FETCH_TAGS_MAX = TAG_MAX + 1 + 2 }; /* what tags_of_response gives, the host, and a QUERY's target URI */
 
 struct fetch {
     unsigned refs;
@@ -65,8 +68,6 @@ struct fetch {
 void fetch_free_when_quiet(struct fetch *f);
 int64_t fetch_now_s(const struct fetch *f);
 struct flight_table *fetch_flights(const struct fetch *f);
-/** Nothing was kept, so it does not matter whether purges gave up on this fetch. */
-void fetch_end_in_purges(struct weir *w, const struct flight *flight);
 
 /* ---- fetch_copy.c: one allocation each, names and values NUL-terminated */
 MUST_USE bool fetch_copy_request(struct fetch *f, const struct fetch_settings *s);
@@ -95,6 +96,9 @@ void fetch_is_admitted(struct fetch *f);
 void fetch_refuse(struct fetch *f, const char *why);
 
 /* ---- fetch_keep.c */
+/** What it may be purged by beside its key: the tags in its fields, its host.
+ *  @param tags  room for FETCH_TAGS_MAX */
+size_t fetch_tags(const struct fetch *f, struct field_section fields, uint64_t *tags);
 /** Whether f->response is stored; sets f->storing. */
 void fetch_decide_storing(struct fetch *f, const struct response_head *head, int64_t content_length);
 MUST_USE bool fetch_begin_body(struct fetch *f, int64_t content_length);

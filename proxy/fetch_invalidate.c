@@ -57,7 +57,7 @@ bool fetch_invalidate(struct fetch *f)
             struct key key;
             if (!site_key_of_uri(f->site, inv->uris[i], text + i * KEY_TEXT_MAX, KEY_TEXT_MAX, &key)) continue;
             uris[purge.uri_count] = key_uri(&key);
-            ids[purge.uri_count++] = (struct store_id){ .key = { key.hash[0], key.hash[1] } };
+            ids[purge.uri_count++] = store_id_of(key.hash, 0);
         }
         purge.groups = inv->groups;
         purge.group_count = inv->group_count;

@@ -43,7 +43,15 @@ static bool find_variant(struct fetch *f, struct view *names, char *names_text)
 
 static struct store_id id_of(const struct fetch *f)
 {
-    return (struct store_id){ .key = { f->key.hash[0], f->key.hash[1] }, .variant = f->variant.hash };
+    return store_id_of(f->key.hash, f->variant.hash);
+}
+
+size_t fetch_tags(const struct fetch *f, struct field_section fields, uint64_t *tags)
+{
+    size_t n = tags_of_response(fields, f->request.authority, tags);
+    tags[n++] = tag_hash_host(f->request.authority);
+    if (f->request.method == METHOD_QUERY) tags[n++] = tag_hash_uri(key_uri(&f->key)); /* the key says more */
+    return n;
 }
 
 static struct record_inputs record_of(const struct fetch *f, struct field_section fields, uint64_t *tags)
@@ -55,13 +63,10 @@ static struct record_inputs record_of(const struct fetch *f, struct field_sectio
         .stored = f->response.head,
         .fields = fields,
         .tags = tags,
-        .tag_count = tags_of_response(f->response.fields, f->request.authority, tags),
+        .tag_count = fetch_tags(f, f->response.fields, tags),
         .fetch_seq = f->stored_seq,
         .content_length = f->response.content_length > 0 ? f->response.content_length : 0,
     };
-    tags[in.tag_count++] = tag_hash_host(f->request.authority);
-    if (f->request.method == METHOD_QUERY)
-        tags[in.tag_count++] = tag_hash_uri(key_uri(&f->key)); /* the key says more */
     return in;
 }
 
@@ -69,7 +74,7 @@ static struct record_inputs record_of(const struct fetch *f, struct field_sectio
 static struct object *complete_object(struct fetch *f, struct view whole)
 {
     struct field room[RECORD_FIELDS_MAX];
-    uint64_t tags[TAG_MAX + 3];
+    uint64_t tags[FETCH_TAGS_MAX];
     struct store_id id = id_of(f);
     f->response.head.fetch_ms = (int32_t)((clock_monotonic_us() - f->begun_us) / 1000);
     f->response.content_length = body_length(f->response.body);
@@ -92,7 +97,7 @@ static bool begin_filling(struct fetch *f)
         f->filling = complete_object(f, whole);
     } else {
         struct field room[RECORD_FIELDS_MAX];
-        uint64_t tags[TAG_MAX + 3];
+        uint64_t tags[FETCH_TAGS_MAX];
         struct record_inputs in = record_of(f, fields_to_store(f, room), tags);
         struct store_id id = id_of(f);
         f->filling = object_new(&in, &id, f->response.body, 0);
@@ -178,7 +183,7 @@ static void note_variant(const struct fetch *f, struct view names)
 {
     struct noted_variant v = { .names = names,
                                .variant = f->variant.hash,
-                               .fetch_seq = f->flight->fetch_seq,
+                               .fetch_seq = f->stored_seq,
                                .maximum = f->route->policy.vary_maximum_variants,
                                .known = f->vary };
     cache_note_variant(f->worker->weir->cache, &f->key, &v);
@@ -288,7 +293,7 @@ static struct landing *landing_new(struct fetch *f, struct object *o, struct bod
 
 void fetch_land_with_nothing(struct fetch *f)
 {
-    fetch_end_in_purges(f->worker->weir, f->flight);
+    purge_fetch_drop(f->worker->weir->purges, f->flight->fetch_seq);
     flight_unlist(fetch_flights(f), f->flight);
 }
 

@@ -42,7 +42,7 @@ static struct field_section merge_fields(struct field_section stored, struct fie
 static struct object *freshened(struct fetch *f, struct field_section update)
 {
     struct field stored_room[RECORD_FIELDS_MAX], room[RECORD_FIELDS_MAX];
-    uint64_t tags[TAG_MAX + 2];
+    uint64_t tags[FETCH_TAGS_MAX];
     struct object *old = f->stored;
     const struct record_head *head = object_head(old);
     struct field_section fields =
@@ -53,11 +53,10 @@ static struct object *freshened(struct fetch *f, struct field_section update)
         .variant = record_variant(object_record(old)),
         .fields = fields,
         .tags = tags,
-        .tag_count = tags_of_response(fields, f->request.authority, tags),
+        .tag_count = fetch_tags(f, fields, tags),
         .fetch_seq = f->flight->fetch_seq,
         .content_length = head->content_length,
     };
-    tags[in.tag_count++] = tag_hash_host(f->request.authority);
     stored_head_freshened(&head->stored, &f->request, fields, update, &f->route->policy, &f->times, &in.stored);
     in.stored.fetch_ms = (int32_t)((clock_monotonic_us() - f->begun_us) / 1000);
     if (old->body == NULL) in.content = record_content(object_record(old), old->record_len);
@@ -102,7 +101,6 @@ static void on_validated(struct fetch *f, struct field_section update)
         return;
     }
     f->flight->origin_status = 304;
-    f->flight->freshened = true;
     f->flight->stored = is_still_storable(f, o);
     flight_respond(fetch_flights(f), f->flight, o);
     if (f->flight->stored) {

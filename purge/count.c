@@ -134,7 +134,7 @@ static uint64_t count_all(struct counting *c)
 /* The record under the key itself is no response when the responses vary: it lists their fields. */
 static bool key_has_vary_record(struct counting *c, const uint64_t key[2])
 {
-    struct store_id id = { .key = { key[0], key[1] } };
+    struct store_id id = store_id_of(key, 0);
     struct store_found found;
     if (store_get(c->op->p->store, &id, 0, &found) != 0) return false;
     struct record_subject r;

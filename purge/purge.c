@@ -184,6 +184,11 @@ bool purge_fetch_end(struct purges *p, uint64_t seq)
     return holds_end(&p->holds, seq);
 }
 
+void purge_fetch_drop(struct purges *p, uint64_t seq)
+{
+    (void)!purge_fetch_end(p, seq);
+}
+
 struct view purge_authority_of(struct view uri)
 {
     return uri_authority(uri);

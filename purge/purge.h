@@ -51,6 +51,8 @@ uint64_t purge_fetch_begin(struct purges *p);
  *  @return     false: it took so long that it was given up on, since purges kept coming; it must not stay in memory or in
  *              the store, and purge_check may not have known every purge since */
 MUST_USE bool purge_fetch_end(struct purges *p, uint64_t seq);
+/** The same where nothing was kept: it does not matter whether it was given up on. */
+void purge_fetch_drop(struct purges *p, uint64_t seq);
 
 /* What may be purged: a stored response, or a fetch under way. */
 struct purge_subject {

@@ -139,6 +139,30 @@ START_TEST(connection_names_fields)
 }
 END_TEST
 
+START_TEST(a_copy_stands_alone)
+{
+    struct lines l;
+    char *room = NULL;
+    struct field_section copy;
+    {
+        char text[] = "Age: 1\nX-A:\nVia: 1.1 a";
+        struct field_section s = section_of(&l, text);
+        char *at = room = malloc(field_section_bytes(s) + sizeof(struct field));
+        copy = field_section_copy(s, 1, &at);
+        ck_assert_uint_eq((size_t)(at - room), field_section_bytes(s) + sizeof(struct field));
+        memset(text, '?', sizeof text);
+        memset(&l, 0, sizeof l);
+    }
+    ck_assert_uint_eq(copy.count, 3);
+    ck_assert_int_eq(copy.lines[2].id, FIELD_VIA);
+    ck_assert_str_eq(copy.lines[0].name.at, "Age");
+    ck_assert_str_eq(copy.lines[0].value.at, "1");
+    ck_assert_str_eq(copy.lines[1].value.at, "");
+    ck_assert_str_eq(copy.lines[2].value.at, "1.1 a");
+    free(room);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("field");
@@ -150,5 +174,6 @@ int main(void)
     tcase_add_loop_test(t, a_control_is_found_wherever_it_stands, 0, 256);
     tcase_add_test(t, lines_are_found_in_their_order);
     tcase_add_test(t, connection_names_fields);
+    tcase_add_test(t, a_copy_stands_alone);
     return run_case("headers/field", t);
 }
