@@ -80,7 +80,7 @@ void admin_answer_json(struct admin_request *r, int status, json_t *json)
         len = strlen(text);
         text[len++] = '\n'; /* in the place of the NUL */
     }
-    admin_answer(r, status, "application/json", text, len);
+    admin_answer(r, status, status < 400 ? "application/json" : PROBLEM_CONTENT_TYPE, text, len);
 }
 
 void admin_problem(struct admin_request *r, int status, const char *detail)
@@ -188,6 +188,7 @@ static struct admin *admin_of_task(struct loop_task *t)
 
 void admin_request_free(struct admin_request *r)
 {
+    handing_free(r->handing);
     free(r->content);
     free(r);
 }
@@ -307,6 +308,10 @@ struct admin *admin_new(struct weir *w, const int *fds, size_t n, char *why, siz
     a->drain_timer.due = drain_due;
     a->loop = loop_new();
     if (a->loop == NULL) goto no_memory;
+    LIST_INIT(&a->handings);
+    a->client = origin_client_new(a->loop, why, cap);
+    if (a->client == NULL) goto fail;
+    if (w->resolver != NULL) origin_use_resolver(a->client, w->resolver);
     a->front = front_h1_new(a->loop, &front_settings, &handler, a, why, cap);
     if (a->front == NULL) goto fail;
     for (size_t i = 0; i < n; i++) {
@@ -319,6 +324,7 @@ no_memory:
     snprintf(why, cap, "out of memory");
 fail:
     if (a != NULL && a->front != NULL) front_free(a->front);
+    if (a != NULL) origin_client_free(a->client);
     if (a != NULL && a->loop != NULL) loop_free(a->loop);
     free(a);
     return NULL;
@@ -330,6 +336,7 @@ static void *admin_run(void *arg)
     while (!(a->draining && (a->drain_over || front_active(a->front) == 0))) loop_turn(a->loop);
     loop_timer_stop(a->loop, &a->drain_timer);
     front_free(a->front);
+    admin_break_off_handings(a);
     while (a->purging > 0) loop_turn(a->loop); /* acknowledgements still come to this loop */
     return NULL;
 }
@@ -349,6 +356,7 @@ void admin_stop(struct admin *a)
 void admin_join(struct admin *a)
 {
     pthread_join(a->thread, NULL);
+    origin_client_free(a->client);
     loop_free(a->loop);
     free(a);
 }

@@ -2,6 +2,7 @@
  *
  *   admin.c          thread, routes, who may call, answers
  *   admin_purge.c    POST /v1/purge
+ *   admin_shield.c   the same, handed on to the weirs behind this one
  *   admin_stats.c    GET /v1/stats and /metrics
  *   admin_explain.c  GET /v1/explain
  *   admin_reload.c   POST /v1/reload
@@ -12,11 +13,13 @@
 #define WEIR_PROXY_ADMIN_INTERNAL_H
 
 #include "proxy/admin.h"
+#include "proxy/admin_purge_order.h"
 #include "proxy/front.h"
 #include "proxy/stats.h"
 
 #include <jansson.h>
 #include <pthread.h>
+#include <sys/queue.h>
 
 enum {
     ADMIN_CONTENT_MAX = 1 << 20, /* of a request; larger: 413 */
@@ -24,13 +27,18 @@ enum {
     ADMIN_WHY_MAX = 512, /* what a refusal says */
 };
 
+struct handing;
+LIST_HEAD(handing_list, handing);
+
 struct admin {
     struct weir *weir;
     struct loop *loop;
     struct front *front;
-    uint64_t purges; /* accepted here */
-    size_t purging;  /* not yet acknowledged */
-    bool draining, drain_over;
+    uint64_t purges;              /* accepted here */
+    size_t purging;               /* not yet acknowledged */
+    struct origin_client *client; /* for purges handed on */
+    struct handing_list handings; /* under way */
+    bool draining, drain_over, breaking_off;
     struct loop_task drain_task;
     struct loop_timer drain_timer;
     pthread_t thread;
@@ -57,13 +65,14 @@ struct admin_request {
     /* a purge on its way */
     bool purging, ended; /* ended: the client left, the purge goes on */
     bool soft, dry_run;
+    struct handing *handing; /* NULL: it is for nobody else */
     struct purge_result purge;
     struct loop_task task;
 };
 
 /** Answer with malloc'd text, which it takes over. NULL: 503, out of memory. */
 void admin_answer(struct admin_request *r, int status, const char *content_type, char *text, size_t len);
-/** The same for JSON, whose reference it takes over. */
+/** The same for JSON, whose reference it takes over; problem+json from status 400 on. */
 void admin_answer_json(struct admin_request *r, int status, json_t *json);
 /** An error as problem+json. */
 void admin_problem(struct admin_request *r, int status, const char *detail);
@@ -76,5 +85,28 @@ void admin_stats(struct admin_request *r);
 void admin_metrics(struct admin_request *r);
 void admin_reload(struct admin_request *r);
 void admin_page(struct admin_request *r);
+
+/* ---- admin_purge.c */
+
+/** Purge here, now that it is known who else heard of it. */
+void admin_purge_here(struct admin_request *r, const struct purge_request *purge);
+
+/* ---- admin_shield.c */
+
+enum {
+    HAND_ON_ATTEMPTS = 3, /* for each server */
+    HAND_ON_PAUSE_MS = 250,
+};
+
+/** Whether some weir behind this one is to hear of the purge. A purge that has been here before goes no further. */
+bool admin_hands_on(const struct admin_request *r, const struct site *site);
+/** Tell them, then purge here. Takes the order over.
+ *  @return false: no memory; the order is still the caller's */
+MUST_USE bool admin_hand_on(struct admin_request *r, struct site *site, struct purge_order *order);
+/** What came of it, as members of the answer. @return whether all heard of it */
+MUST_USE bool handing_describe(const struct handing *h, json_t *answer);
+void handing_free(struct handing *h);
+/** Wait for nobody any more: what is under way counts as not heard. */
+void admin_break_off_handings(struct admin *a);
 
 #endif

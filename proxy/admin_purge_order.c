@@ -276,3 +276,44 @@ int purge_order_read(struct view json, const struct site *site, struct purge_ord
     if (rc != 0) purge_order_free(out);
     return rc;
 }
+
+/* ---- for the weir behind */
+
+static json_t *renamed_url(const char *url, const char *host, const char *path_prefix)
+{
+    struct uri u;
+    char *renamed;
+    if (!uri_parse(view_of_str(url), &u)) return NULL;
+    struct view authority = host != NULL ? view_of_str(host) : u.authority;
+    const char *rest = u.authority.at + u.authority.len; /* path and query */
+    int len = asprintf(&renamed, "%.*s://%.*s%s%s%s", (int)u.scheme.len, u.scheme.at, (int)authority.len, authority.at,
+                       path_prefix, rest[0] == '/' ? "" : "/", rest);
+    if (len < 0) return NULL;
+    json_t *json = json_stringn(renamed, (size_t)len);
+    free(renamed);
+    return json;
+}
+
+static bool rename_items(json_t *list, const char *host, const char *path_prefix, bool are_urls)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        const char *text = json_string_value(item);
+        json_t *renamed = are_urls ? renamed_url(text, host, path_prefix) : json_string(host != NULL ? host : text);
+        if (json_array_set_new(list, i, renamed) != 0) return false;
+    }
+    return true;
+}
+
+char *purge_order_renamed(struct view json, const char *host, const char *path_prefix)
+{
+    json_t *order = json_loadb(json.at, json.len, 0, NULL);
+    bool renamed = order != NULL && rename_items(json_object_get(order, "urls"), host, path_prefix, true) &&
+                   rename_items(json_object_get(order, "prefixes"), host, path_prefix, true) &&
+                   rename_items(json_object_get(order, "hosts"), host, path_prefix, false);
+    char *text = renamed ? json_dumps(order, JSON_COMPACT) : NULL;
+    json_decref(order);
+    return text;
+}

@@ -26,4 +26,11 @@ MUST_USE int purge_order_read(struct view json, const struct site *site, struct 
                               size_t cap);
 void purge_order_free(struct purge_order *o);
 
+/** The same JSON as the weir behind an origin understands it, which knows URLs by the Host and the path that it is asked for.
+ *  @param json         that purge_order_read has accepted
+ *  @param host         what Host tells it; NULL: what the client said
+ *  @param path_prefix  of its URL, "" when none
+ *  @return             malloc'd, NUL-terminated; NULL: no memory */
+char *purge_order_renamed(struct view json, const char *host, const char *path_prefix);
+
 #endif

@@ -90,7 +90,10 @@ static void print_answer(const json_t *answer)
     printf("%.0f %s %s (purge ", matched, noun, soft ? "made stale" : "purged");
     const char *id = json_string_value(command_at(answer, "id"));
     command_put_text(stdout, id != NULL ? id : "?");
-    printf(")\n");
+    printf(")");
+    double heard = command_number(answer, "handed_on");
+    if (heard > 0) printf(", handed on to %.0f %s", heard, heard == 1 ? "server" : "servers");
+    printf("\n");
 }
 
 int command_purge(int argc, char **argv)

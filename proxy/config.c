@@ -155,6 +155,22 @@ static const char *host_of(const struct origin_settings *o, const struct origin_
     return is_name(server->authority) ? server->authority : NULL;
 }
 
+/* A weir behind this one; its answer may have to wait for one behind it. */
+static bool finish_admin(struct loading *l, const struct origin_settings *o, struct origin_server_settings *one)
+{
+    enum { ANSWER_MS = 10 * 1000 };
+    char why[256];
+    if (one->admin_url == NULL) return true;
+    if (!origin_server_parse(one->admin_url, &one->admin, why, sizeof why)) {
+        report_at(report_of(l), o->place, "admin: %s", why);
+        return false;
+    }
+    one->admin.connect_ms = o->connect_ms;
+    one->admin.first_byte_ms = one->admin.total_ms = ANSWER_MS;
+    one->admin.tls = &o->tls;
+    return true;
+}
+
 static bool finish_server(struct loading *l, const struct origin_settings *o, struct origin_server_settings *one)
 {
     char why[256];
@@ -173,7 +189,9 @@ static bool finish_server(struct loading *l, const struct origin_settings *o, st
     one->server.idle_ms = o->idle_ms;
     one->server.tls = &o->tls;
     one->host = host_of(o, &one->server);
-    return true;
+    if (finish_admin(l, o, one)) return true;
+    origin_server_release(&one->server);
+    return false;
 }
 
 static void check_readable(struct loading *l, struct place p, const char *key, const char *path)
@@ -191,6 +209,14 @@ static void check_tls(struct loading *l, const struct origin_settings *o)
         report_at(report_of(l), o->place, "tls: a certificate and its key; give both or none");
 }
 
+static void check_purges(struct loading *l, const struct origin_settings *o)
+{
+    for (size_t i = 0; i < o->server_count; i++)
+        if (o->servers[i].admin_url != NULL && !o->forward_purges)
+            report_at(report_of(l), o->place,
+                      "a server with admin hears of no purge; set forward_purges: true, or leave admin out");
+}
+
 /* From here on the site owns what its servers' URLs were parsed into. */
 static bool keep_origin(struct loading *l, struct origin_settings *o)
 {
@@ -204,6 +230,7 @@ static bool keep_origin(struct loading *l, struct origin_settings *o)
     bool whole = parsed == o->server_count;
     o->server_count = parsed;
     check_tls(l, o);
+    check_purges(l, o);
     s->origins[s->origin_count++] = o;
     o->state = origin_state_new(o);
     if (o->state == NULL) report_at(report_of(l), o->place, "out of memory");

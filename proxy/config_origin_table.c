@@ -22,6 +22,8 @@ static const struct setting server_rows[] = {
       .help = "its share beside the others" },
     { "backup", SETTING_FLAG, offsetof(struct origin_server_settings, backup),
       .help = "asked only when no other server is well" },
+    { "admin", SETTING_TEXT, offsetof(struct origin_server_settings, admin_url), .unset = "none",
+      .check = check_origin_url, .help = "where the admin API of this weir is: hears of purges by the admin API" },
 };
 static const struct schema server_schema = { SCHEMA_ROWS(server_rows), "url" };
 
@@ -60,11 +62,15 @@ static void servers_write(struct text_out *o, const void *from)
     out_format(o, "[");
     for (size_t i = 0; i < s->server_count; i++) {
         const struct origin_server_settings *one = &s->servers[i];
-        bool plain = one->weight == 1 && !one->backup;
+        bool plain = one->weight == 1 && !one->backup && one->admin_url == NULL;
         out_format(o, "%s%s", i > 0 ? ", " : "", plain ? "" : "{url: ");
         out_text(o, view_of_str(one->url));
         if (one->weight != 1) out_format(o, ", weight: %d", one->weight);
         if (one->backup) out_format(o, ", backup: true");
+        if (one->admin_url != NULL) {
+            out_format(o, ", admin: ");
+            out_text(o, view_of_str(one->admin_url));
+        }
         out_format(o, "%s", plain ? "" : "}");
     }
     out_format(o, "]");
@@ -203,7 +209,7 @@ static const struct schema tls_schema = { SCHEMA_ROWS(tls_rows), NULL };
 
 static const struct setting origin_rows[] = {
     { "servers", SETTING_OWN, AT(servers), .read = servers_read, .write = servers_write,
-      .help = "URLs, or {url, weight, backup}" },
+      .help = "URLs, or {url, weight, backup, admin}" },
     { "balance", SETTING_CHOICE, AT(balance), .choices = balances, .help = "round_robin, least_in_flight or hash" },
     { "host", SETTING_OWN, AT(host), .read = host_read, .write = host_write,
       .help =

@@ -94,7 +94,7 @@ static const struct origin_handler handler = {
 
 /* ---- asking them */
 
-enum { LINES_BYTES = FRONT_REQUEST_HEAD_MAX + 1024 };
+enum { LINES_BYTES = FRONT_REQUEST_HEAD_MAX + 1024, LOOP_BYTES = 4096 };
 
 struct purge_lines {
     const char *at[FRONT_FIELDS_MAX + 4];
@@ -128,9 +128,10 @@ static bool add_what_to_purge(struct purge_lines *l, struct field_section fields
 static bool write_lines(const struct exchange *x, const struct origin_server_settings *s, struct purge_lines *l)
 {
     const struct view token = x->route->origin->purge_token;
-    char loop[64], bearer[512];
+    char member[64], loop[LOOP_BYTES], bearer[512];
     l->count = l->used = 0;
-    snprintf(loop, sizeof loop, "weir;id=%s", x->worker->weir->instance);
+    snprintf(member, sizeof member, "weir;id=%s", x->worker->weir->instance);
+    if (forward_append(x->request->fields, FIELD_CDN_LOOP, view_of_str(member), loop, sizeof loop) < 0) return false;
     int len = snprintf(bearer, sizeof bearer, "Bearer %.*s", (int)token.len, token.len > 0 ? token.at : "");
     bool fits = add_line(l, "Host", s->host != NULL ? view_of_str(s->host) : x->request->authority) &&
                 add_line(l, "CDN-Loop", view_of_str(loop)) && add_what_to_purge(l, x->request->fields);

@@ -20,6 +20,8 @@ struct origin_server_settings {
     int weight;                  /* 1 to 100 */
     bool backup;                 /* asked only when no other server is well */
     const char *host;            /* what Host tells this one; NULL: what the client said */
+    const char *admin_url;       /* of a weir's admin API, for purges handed on; NULL: none */
+    struct origin_server admin;  /* where that is */
 };
 
 struct status_range {

@@ -28,7 +28,10 @@ struct site *site_ref(struct site *s)
 static void release_origin(struct origin_settings *o)
 {
     origin_state_free(o->state);
-    for (size_t i = 0; i < o->server_count; i++) origin_server_release(&o->servers[i].server);
+    for (size_t i = 0; i < o->server_count; i++) {
+        origin_server_release(&o->servers[i].server);
+        origin_server_release(&o->servers[i].admin);
+    }
 }
 
 void site_unref(struct site **s)

@@ -155,6 +155,32 @@ START_TEST(a_url_is_found_where_its_requests_are)
 }
 END_TEST
 
+/* ---- for a weir behind, which knows URLs by what it is asked for */
+
+static const struct renamed {
+    const char *json, *host, *path_prefix, *renamed;
+} renamed[] = {
+    { "{\"urls\":[\"http://a.example/x?y\"],\"soft\":true}", NULL, "",
+      "{\"urls\":[\"http://a.example/x?y\"],\"soft\":true}" },
+    { "{\"urls\":[\"https://a.example/x?y\"]}", "b:81", "", "{\"urls\":[\"https://b:81/x?y\"]}" },
+    { "{\"urls\":[\"http://a.example\"]}", NULL, "/in", "{\"urls\":[\"http://a.example/in/\"]}" },
+    { "{\"urls\":[\"http://a.example?q\"]}", "b", "/in", "{\"urls\":[\"http://b/in/?q\"]}" },
+    { "{\"prefixes\":[\"http://a.example/x\",\"http://c/\"]}", "b", "/in",
+      "{\"prefixes\":[\"http://b/in/x\",\"http://b/in/\"]}" },
+    { "{\"hosts\":[\"a.example\",\"c\"]}", "b", "/in", "{\"hosts\":[\"b\",\"b\"]}" },
+    { "{\"hosts\":[\"a.example\"],\"tags\":[\"a.example\"]}", NULL, "/in",
+      "{\"hosts\":[\"a.example\"],\"tags\":[\"a.example\"]}" },
+};
+
+START_TEST(a_purge_is_renamed_for_a_weir_behind)
+{
+    const struct renamed *c = &renamed[_i];
+    char *json = purge_order_renamed(view_of_str(c->json), c->host, c->path_prefix);
+    ck_assert_str_eq(json, c->renamed);
+    free(json);
+}
+END_TEST
+
 /* ---- limits */
 
 static char *order_of_many(const char *member, const char *item, size_t n)
@@ -209,6 +235,7 @@ int main(void)
     tcase_add_loop_test(t, a_purge_that_is_not_understood_is_refused, 0, ROWS(refusals));
     tcase_add_loop_test(t, a_purge_is_read_in_the_form_of_the_keys, 0, ROWS(accepted));
     tcase_add_test(t, a_url_is_found_where_its_requests_are);
+    tcase_add_loop_test(t, a_purge_is_renamed_for_a_weir_behind, 0, ROWS(renamed));
     tcase_add_loop_test(t, a_purge_has_so_many_names, 0, ROWS(limits));
     tcase_add_test(t, a_url_longer_than_a_key_is_refused);
     return run_case("admin_purge", t);
