@@ -312,7 +312,7 @@ static struct MHD_Daemon *daemon_new(struct front *f)
 #if MHD_VERSION >= 0x01000000
                             MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 #else
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 0, /* front_h1_head.c is, and answers properly */
 #endif
                             MHD_OPTION_URI_LOG_CALLBACK, on_target, f,
                             MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, f,

@@ -418,9 +418,9 @@ static const struct bad_head {
     { "version in lower case", RAW("GET / http/1.1\r\n" HOST "\r\n" SMUGGLED), 400 },
     { "version 1.10", RAW("GET / HTTP/1.10\r\n" HOST "\r\n" SMUGGLED), 400 },
     { "no version", RAW("GET /\r\n" HOST "\r\n" SMUGGLED), 400 },
-    { "blank in the target", RAW("GET /a b HTTP/1.1\r\n" HOST "\r\n" SMUGGLED), 0 },
+    { "blank in the target", RAW("GET /a b HTTP/1.1\r\n" HOST "\r\n" SMUGGLED), 400 },
     { "two blanks before the target", RAW("GET  / HTTP/1.1\r\n" HOST "\r\n" SMUGGLED), 400 },
-    { "two blanks before the version", RAW("GET /  HTTP/1.1\r\n" HOST "\r\n" SMUGGLED), 0 },
+    { "two blanks before the version", RAW("GET /  HTTP/1.1\r\n" HOST "\r\n" SMUGGLED), 400 },
     { "blank behind the version", RAW("GET / HTTP/1.1 \r\n" HOST "\r\n" SMUGGLED), 400 },
     { "blank first", RAW(" GET / HTTP/1.1\r\n" HOST "\r\n" SMUGGLED), 0 },
     { "tabs as blanks", RAW("GET\t/\tHTTP/1.1\r\n" HOST "\r\n" SMUGGLED), 0 },
@@ -506,15 +506,24 @@ START_TEST(a_bad_head_is_refused_and_nothing_behind_it_is_read)
 }
 END_TEST
 
+/* Of what MHD itself would refuse in words of its own, or without any, as much as can be is left to us. */
+static const char *const problems[] = {
+    "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+    "GET / HTTP/1.1\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    "GET /a b HTTP/1.1\r\n" HOST "\r\n",
+};
+
 START_TEST(a_refusal_is_a_problem_document)
 {
-    talk("POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc");
+    talk(problems[_i]);
     heard_has("HTTP/1.1 400 Bad Request\r\n");
     heard_has("Content-Type: application/problem+json\r\n");
     heard_has("Connection: close\r\n");
     heard_has("\"status\":400");
     ck_assert_uint_eq(refusals, 1);
     ck_assert_uint_eq(count(heard, "Date: "), 1);
+    ck_assert_uint_eq(count(heard, "HTTP/1.1 "), 1);
 }
 END_TEST
 
@@ -821,8 +830,8 @@ static const struct many_case {
     { "GET / HTTP/1.1\r\n" HOST, "A: b\r\n", FRONT_FIELDS_MAX - 1, "\r\n", 200 },
     { "GET / HTTP/1.1\r\n" HOST, "A: b\r\n", FRONT_FIELDS_MAX, "\r\n", 431 },
     { "GET / HTTP/1.1\r\n" HOST, "A: b\r\n", 2000, "\r\n", 431 },
-    { "GET / HTTP/1.1\r\n" HOST "Cookie: a=b", "; c=d", 600, "\r\n\r\n", 0 }, /* MHD closes */
-    { "GET /?a", "&b", 4000, " HTTP/1.1\r\n" HOST "\r\n", 200 },              /* would hang MHD */
+    { "GET / HTTP/1.1\r\n" HOST "Cookie: a=b", "; c=d", 600, "\r\n\r\n", 431 },
+    { "GET /?a", "&b", 4000, " HTTP/1.1\r\n" HOST "\r\n", 200 }, /* would hang MHD */
 };
 
 START_TEST(many_fields_cookies_and_arguments_are_bounded_not_hanging)
@@ -830,7 +839,7 @@ START_TEST(many_fields_cookies_and_arguments_are_bounded_not_hanging)
     char *text = many(manies[_i].begin, manies[_i].line, manies[_i].times, manies[_i].end);
     talk(text);
     int status = heard_len > 0 ? atoi(heard + 9) : 0;
-    ck_assert(status == manies[_i].status || (library_is_1() && manies[_i].status == 0 && status == 431));
+    ck_assert_int_eq(status, manies[_i].status);
     ck_assert_uint_eq(begun, manies[_i].status == 200);
     free(text);
 }
@@ -1964,7 +1973,7 @@ static void add_request_tests(TCase *c)
 {
     tcase_add_loop_test(c, a_bad_head_is_refused_and_nothing_behind_it_is_read, 0, COUNT(bad_heads));
     tcase_add_loop_test(c, what_passes_is_what_a_strict_parser_passes, 0, 8);
-    tcase_add_test(c, a_refusal_is_a_problem_document);
+    tcase_add_loop_test(c, a_refusal_is_a_problem_document, 0, COUNT(problems));
     tcase_add_loop_test(c, a_good_head_reaches_the_handler_as_it_was_sent, 0, COUNT(good_heads));
     tcase_add_test(c, http_1_0_without_host_means_the_address_of_the_listener);
     tcase_add_test(c, the_host_of_each_request_counts);
