@@ -245,6 +245,7 @@ static void reply_fields(const struct exchange *x, const struct source *s, struc
         reply_from_record(head, s->record, p, not_modified);
     else
         reply_from_fields(head, s->fields, p, not_modified);
+    if (s->record != NULL && x->fetch != NULL) reply_add_lines(head, fetch_personal(x->fetch));
     if (s->age_s >= 0) reply_add_age(head, s->age_s);
     route_edit_reply(x->route, head, s->record != NULL || x->outcome.stored);
 }

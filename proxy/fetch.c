@@ -239,6 +239,11 @@ bool fetch_answers_conditions(const struct fetch *f)
     return f->drop_conditions || f->validating;
 }
 
+struct field_section fetch_personal(const struct fetch *f)
+{
+    return (struct field_section){ f->personal, f->personal_count };
+}
+
 const struct fetch_response *fetch_response(const struct fetch *f)
 {
     return f->has_response ? &f->response : NULL;

@@ -61,6 +61,9 @@ struct fetch_response {
 };
 /** The client's conditions were not forwarded: they are to be answered here. */
 bool fetch_answers_conditions(const struct fetch *f);
+/** Lines of a 304 that freshened the stored response, for the exchange that caused it alone: cookies, and what no-cache and
+ *  private list. They live as long as the fetch. */
+struct field_section fetch_personal(const struct fetch *f);
 /** NULL while there is none, and when a 304 freshened the stored response instead. */
 const struct fetch_response *fetch_response(const struct fetch *f);
 

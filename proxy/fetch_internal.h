@@ -14,6 +14,8 @@
 
 enum { FETCH_TAGS_MAX = TAG_MAX + 1 + 2 }; /* what tags_of_response gives, the host, and a QUERY's target URI */
 
+enum { FETCH_PERSONAL_MAX = 32 };
+
 struct fetch {
     unsigned refs;
     struct worker *worker;
@@ -49,7 +51,9 @@ struct fetch {
     int64_t begun_us;
     struct response_times times;
     struct fetch_response response;
-    struct response_directives directives; /* of the response, in force */
+    struct response_directives directives;     /* of the response, in force */
+    struct field personal[FETCH_PERSONAL_MAX]; /* of a 304: for the requester alone */
+    size_t personal_count;
     bool has_response;
     char *response_arena;
     struct object *filling; /* what others already read */

@@ -3,6 +3,7 @@
 
 #include "cache/storable.h"
 #include "headers/etag.h"
+#include "proxy/forward.h"
 
 static void drop_named(struct field *lines, size_t *count, struct view name)
 {
@@ -26,6 +27,21 @@ static size_t drop_listed(struct field *lines, size_t count, const struct policy
     return n;
 }
 
+/* What a 304 says that may not be stored is still for whoever caused it, as it would be in a 200 (§5.2.2.4, §5.2.2.7): a
+ * cookie, and what the freshened response lists. */
+static void note_personal(struct fetch *f, struct field_section freshened, struct field_section update)
+{
+    struct response_directives d = directives_in_force(freshened, &f->route->policy);
+    f->personal_count = 0;
+    for (size_t i = 0; i < update.count && f->personal_count < FETCH_PERSONAL_MAX; i++) {
+        const struct field *line = &update.lines[i];
+        bool is_personal = line->id == FIELD_SET_COOKIE || no_cache_lists(freshened, &d, line->name) ||
+                           private_lists(freshened, &d, line->name);
+        if (is_personal && forward_response_field(update, line, &f->route->policy))
+            f->personal[f->personal_count++] = *line;
+    }
+}
+
 /* The stored fields with those of the 304 in the place of their namesakes. */
 static struct field_section merge_fields(struct field_section stored, struct field_section update,
                                          const struct policy *p, struct field *room)
@@ -47,6 +63,7 @@ static struct object *freshened(struct fetch *f, struct field_section update)
     const struct record_head *head = object_head(old);
     struct field_section fields =
         merge_fields(record_section(object_record(old), stored_room), update, &f->route->policy, room);
+    note_personal(f, fields, update);
     struct record_inputs in = {
         .kind = RECORD_RESPONSE,
         .key = record_key(object_record(old)),

@@ -45,6 +45,11 @@ void reply_from_fields(struct reply_head *h, struct field_section fields, const 
     for (size_t i = 0; i < fields.count; i++) take_line(h, fields, &fields.lines[i], p, not_modified);
 }
 
+void reply_add_lines(struct reply_head *h, struct field_section lines)
+{
+    for (size_t i = 0; i < lines.count; i++) reply_add(h, lines.lines[i].name.at, lines.lines[i].value.at);
+}
+
 void reply_add_age(struct reply_head *h, int64_t age_s)
 {
     char digits[24];

@@ -27,6 +27,8 @@ void reply_add(struct reply_head *h, const char *name, const char *value);
 void reply_from_record(struct reply_head *h, const void *record, const struct policy *p, bool not_modified);
 /** The same of a response as received (NUL-terminated names and values). */
 void reply_from_fields(struct reply_head *h, struct field_section fields, const struct policy *p, bool not_modified);
+/** Lines as they are (NUL-terminated names and values). */
+void reply_add_lines(struct reply_head *h, struct field_section lines);
 /** Age (RFC 9111 §5.1). */
 void reply_add_age(struct reply_head *h, int64_t age_s);
 /** Our member at the end of Cache-Status and of Via, after those of `fields` (which may be empty). Call last.
