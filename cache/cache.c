@@ -290,11 +290,18 @@ struct admission {
     bool store_only;
 };
 
+/* In place of a response that the store has not taken: it may be long until the store can remove what it has. */
+static void remove_older(struct cache *c, const struct store_id *id)
+{
+    atomic_store(removed_slot(c, id), mark_of(id));
+    store_remove(c->store, id, 0);
+}
+
 /* The store has not taken it. What was there before must not come back in its place; what is there meanwhile may stay. */
 static void not_written(struct cache *c, struct object *o, int result)
 {
     bool older_is_there = result != -ENOENT && result != -ESTALE;
-    if (older_is_there) store_remove(c->store, &o->id, 0);
+    if (older_is_there) remove_older(c, &o->id);
     o->content_number = 0; /* its content went with it: when the head is freshened all of it is put again */
 }
 
@@ -373,7 +380,7 @@ static void not_queued(struct cache *c, struct object *o)
     if (c->store == NULL) return;
     if (o->body != NULL && !o->puts_content && !o->keeps_content) body_drop_number(o->body);
     o->content_number = 0;
-    store_remove(c->store, &o->id, 0); /* an older response must not come back in its place */
+    remove_older(c, &o->id);
 }
 
 void cache_admit(struct cache *c, struct object *o, void (*done)(void *arg), void *arg)

@@ -107,6 +107,8 @@ uint64_t store_next_number(struct store *s);
  *  @return as store_put; -EINVAL: number 0, or an offset between chunks */
 MUST_USE int store_append(struct store *s, uint64_t number, int64_t offset, const void *data, size_t len,
                           store_done done, void *arg);
+/** done once everything that was queued before has been written, or refused: 0, or -EROFS from a store that rests. */
+MUST_USE int store_flush(struct store *s, store_done done, void *arg);
 /** Forget content that will get no record. */
 void store_abandon(struct store *s, uint64_t number);
 

@@ -409,6 +409,7 @@ int store_apply(struct turn *t, struct store_op *op)
     case OP_REMOVE_KEY: return apply_remove_key(t, op);
     case OP_LOG_PURGES: return apply_log_purges(t, op);
     case OP_FORGET_PURGE: return apply_forget_purge(t, op);
+    case OP_FLUSH:
     case OP_RECLAIM: break; /* is done in the background: store_reclaim_some */
     }
     return finished(op, 0);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* The state file is the lock, and one line: "weir-store FORMAT BOOT-ID open|clean". It lies outside LMDB, so that it can be
@@ -16,7 +17,7 @@ enum { BOOT_ID_LEN = 36, STATE_LINE_MAX = 128 };
 
 enum state { STATE_NONE, STATE_CLEAN, STATE_SAME_BOOT, STATE_POWER_LOST, STATE_OTHER_FORMAT };
 
-static char *join(const char *dir, const char *name)
+char *store_files_join(const char *dir, const char *name)
 {
     char *path = NULL;
     return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
@@ -52,7 +53,7 @@ static int make_directories(const char *path)
 enum store_open_result store_files_lock(struct store *s, char *why, size_t cap)
 {
     int rc = make_directories(s->path);
-    char *path = join(s->path, state_name);
+    char *path = store_files_join(s->path, state_name);
     if (path == NULL) return STORE_FAILED;
     s->state_fd = rc == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (s->state_fd < 0) {
@@ -96,12 +97,15 @@ bool store_files_mark(struct store *s, bool clean)
     return pwrite(s->state_fd, line, (size_t)n, 0) == n && ftruncate(s->state_fd, n) == 0 && fsync(s->state_fd) == 0;
 }
 
+void store_files_remove_lock(const struct store *s)
+{
+    (void)unlink(s->lock_path); /* one that stays is LMDB's to judge */
+}
+
 void store_files_remove_data(struct store *s)
 {
-    char *lock = join(s->path, "lock.mdb");
     (void)unlink(s->data_path); /* what cannot be removed shows when it is opened */
-    if (lock != NULL) (void)unlink(lock);
-    free(lock);
+    store_files_remove_lock(s);
 }
 
 /* Bytes of all files set aside; `remove`: remove them instead. */
@@ -133,7 +137,7 @@ static const char *set_aside(struct store *s, const char *label, uint64_t used_b
     char name[64];
     asides(s, true);
     snprintf(name, sizeof(name), "data.mdb.%s-aside", label);
-    char *to = join(s->path, name);
+    char *to = store_files_join(s->path, name);
     bool small = used_bytes > 0 && used_bytes <= s->size_bytes / 4;
     bool kept = to != NULL && small && truncate(s->data_path, (off_t)used_bytes) == 0 && rename(s->data_path, to) == 0;
     free(to);
@@ -205,6 +209,12 @@ enum store_start store_files_prepare(struct store *s, char *why, size_t cap)
     if (store_files_mark(s, false)) return start;
     snprintf(why, cap, "%s: the state file cannot be written: %s", s->path, strerror(errno));
     return STORE_START_FAILED;
+}
+
+uint64_t store_files_room(const struct store *s)
+{
+    struct statvfs fs;
+    return statvfs(s->path, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : UINT64_MAX;
 }
 
 bool store_files_preallocate(struct store *s)

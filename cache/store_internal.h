@@ -34,7 +34,7 @@
 enum {
     STORE_PAGE = 4096,
     STORE_SIZE_MIN = 4 << 20,
-    STORE_OVERHEAD_BYTES = 64 << 10, /* lock.mdb, the state file and the directory itself */
+    STORE_OVERHEAD_BYTES = 64 << 10, /* the state file, the directory itself, and lock.mdb where it needs a file */
     STORE_RECORD_MAX = 1 << 20,
     STORE_SLOTS = 128, /* concurrent read transactions; more readers wait for one another */
     STORE_LMDB_READERS = 256,
@@ -133,6 +133,7 @@ enum op_kind {
     OP_REMOVE_KEY, /* every variant */
     OP_LOG_PURGES,
     OP_FORGET_PURGE,
+    OP_FLUSH,
     OP_RECLAIM
 };
 
@@ -163,7 +164,7 @@ struct store_op { /* one queued write */
             uint64_t seq;
         } purges;
         struct {
-            char key[2 + STORE_PURGE_NAME_MAX];
+            char *key; /* behind the op, in the same allocation */
             size_t key_len;
             uint64_t seq;
         } forget;
@@ -203,7 +204,7 @@ struct uses;       /* store_evict.c */
 struct store_pins; /* store_pins.c */
 
 struct store {
-    char *path, *data_path;
+    char *path, *data_path, *lock_path;
     uint64_t size_bytes, map_bytes;
     uint64_t limit_pages; /* live pages eviction keeps below */
     size_t turn_records, turn_bytes;
@@ -241,6 +242,7 @@ struct store {
     bool wrecked; /* a fault left LMDB's own structures in between: not even closing is safe */
     int64_t rest_until_ms;
     bool panicked;      /* the environment must be opened anew */
+    bool wants_room;    /* it rests because the disk is full */
     uint64_t seq_floor; /* after a cold start while running: puts fetched before it are refused */
     uint64_t tags_scratch[STORE_TAGS_MAX];
 
@@ -272,11 +274,16 @@ enum store_start { STORE_START_NEW, STORE_START_WARM, STORE_START_COLD, STORE_ST
 enum store_open_result store_files_lock(struct store *s, char *why, size_t cap);
 /** Look at what is there, set aside or remove what cannot be used, and fix s->map_bytes. */
 enum store_start store_files_prepare(struct store *s, char *why, size_t cap);
+/** Bytes that the disk would still give. */
+uint64_t store_files_room(const struct store *s);
 /** Give data.mdb its final size on the disk; the environment must be closed. False when the disk has no room for it. */
 bool store_files_preallocate(struct store *s);
 /** Durably note that the store is open, or was closed cleanly. */
 bool store_files_mark(struct store *s, bool clean);
 void store_files_remove_data(struct store *s);
+void store_files_remove_lock(const struct store *s);
+/** malloc'd; NULL: no memory */
+char *store_files_join(const char *dir, const char *name);
 void store_files_unlock(struct store *s);
 
 /* ---- store_guard.c */
@@ -304,6 +311,8 @@ void store_slots_reopen(struct store *s);
 bool store_jobs_start(struct store *s, int threads);
 void store_jobs_stop(struct store *s);
 
+/** Whether there is nothing that `op`, a removal or an abandonment, would remove. */
+bool store_is_moot(struct store *s, const struct store_op *op);
 /** Of one tag, the first order above `after`. 0, MDB_NOTFOUND, or an LMDB code. */
 int store_tag_next(MDB_cursor *tags, uint64_t tag, uint64_t after, uint64_t *order);
 uint64_t store_chunk_checksum(uint64_t number, uint64_t chunk, const void *data, size_t len);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -83,6 +84,22 @@ static int state_read(struct store *s, MDB_txn *txn)
     return s->state.checksum == state_checksum(&s->state) ? 0 : MDB_CORRUPTED;
 }
 
+/* Readers write to LMDB's lock file, as memory. On a disk that page would be written back now and then, and whoever reads
+ * next would wait for that disk. Nobody shares it with us (the state file is locked), so it needs no name: LMDB is shown
+ * it by a link that goes again. */
+static int open_with_lock_in_memory(struct store *s, unsigned flags)
+{
+    char link[64];
+    int fd = memfd_create("weir-store-lock", MFD_CLOEXEC);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    store_files_remove_lock(s);
+    bool linked = fd >= 0 && symlink(link, s->lock_path) == 0; /* else LMDB makes a file there */
+    int rc = mdb_env_open(s->env, s->path, flags, 0600);
+    if (linked) store_files_remove_lock(s);
+    if (fd >= 0) close(fd);
+    return rc;
+}
+
 static int env_create(struct store *s)
 {
     int rc = mdb_env_create(&s->env);
@@ -93,7 +110,7 @@ static int env_create(struct store *s)
     if (rc == 0) rc = mdb_env_set_userctx(s->env, s);
     if (rc == 0) rc = mdb_env_set_assert(s->env, on_assert);
     /* No WRITEMAP: a full disk would be a SIGBUS. No read-ahead: records and chunks are read one by one. */
-    if (rc == 0) rc = mdb_env_open(s->env, s->path, MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    if (rc == 0) rc = open_with_lock_in_memory(s, MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD);
     return rc;
 }
 
@@ -330,6 +347,7 @@ static void store_free(struct store *s)
     store_pins_free(s->pins);
     free(s->path);
     free(s->data_path);
+    free(s->lock_path);
     free(s);
 }
 
@@ -357,12 +375,11 @@ static struct store *store_new(const struct store_settings *settings)
     store_list_init(&s->queue.waiting);
     store_list_init(&s->taken);
     store_list_init(&s->background);
-    if (s->path == NULL || s->uses == NULL || s->pins == NULL || asprintf(&s->data_path, "%s/data.mdb", s->path) < 0) {
-        s->data_path = NULL;
-        store_free(s);
-        return NULL;
-    }
-    return s;
+    if (s->path != NULL) s->data_path = store_files_join(s->path, "data.mdb");
+    if (s->path != NULL) s->lock_path = store_files_join(s->path, "lock.mdb");
+    if (s->path != NULL && s->uses != NULL && s->pins != NULL && s->data_path != NULL && s->lock_path != NULL) return s;
+    store_free(s);
+    return NULL;
 }
 
 /* A turn copies the pages it changes before the old ones are free: in a small map it must be small. */

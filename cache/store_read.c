@@ -338,6 +338,23 @@ bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t
     return read_in_slot(s, look_whether_warm, &r) != 0 || !r.ended; /* what cannot be read does not wait either */
 }
 
+/* ---- what is there to remove */
+
+static int find_subject(struct store *s, struct reader_slot *slot, void *arg)
+{
+    const struct store_op *op = arg;
+    struct order_key number = order_key_of(op->append.number);
+    bool remove = op->kind == OP_REMOVE;
+    MDB_val key = remove ? val_of(&op->remove.id, sizeof(op->remove.id)) : val_of(&number, sizeof(number)), value;
+    return mdb_get(slot->txn, s->dbi[remove ? DB_INDEX : DB_PENDING], &key, &value);
+}
+
+bool store_is_moot(struct store *s, const struct store_op *op)
+{
+    if ((op->kind != OP_REMOVE && op->kind != OP_ABANDON) || s->env == NULL) return false;
+    return read_in_slot(s, find_subject, (void *)(uintptr_t)op) == MDB_NOTFOUND;
+}
+
 /* ---- tags and walks */
 
 struct tag_counting {

@@ -17,6 +17,7 @@ enum {
     SQUEEZE_PAUSE_MS = 2,
     SQUEEZE_PAUSES_MAX = 500,
     TRIES_MAX = 10,
+    ROOM_TURNS = 8,
     MOVES_PER_EVICTION = 2, /* and for each as many more records may be moved that stay */
 };
 
@@ -100,9 +101,10 @@ static int enqueue(struct store *s, struct store_op *op, bool urgent, size_t roo
     return -EAGAIN;
 }
 
+/* @param bytes  what else it keeps in memory */
 static struct store_op *op_new(enum op_kind kind, size_t bytes, store_done done, void *arg)
 {
-    struct store_op *op = calloc(1, sizeof(*op));
+    struct store_op *op = calloc(1, sizeof(*op) + (kind == OP_FORGET_PURGE ? bytes : 0));
     if (op == NULL) return NULL;
     op->kind = kind;
     op->done = done;
@@ -215,12 +217,21 @@ int store_log_purges(struct store *s, const struct store_purge_line *lines, size
 
 void store_forget_purge(struct store *s, char kind, bool soft, struct view name, uint64_t seq)
 {
-    struct store_op *op = name.len > STORE_PURGE_NAME_MAX ? NULL : op_new(OP_FORGET_PURGE, 0, NULL, NULL);
+    bool fits = name.len <= STORE_PURGE_NAME_MAX;
+    struct store_op *op = fits ? op_new(OP_FORGET_PURGE, 2 + name.len, NULL, NULL) : NULL;
     if (op != NULL) {
+        op->forget.key = (char *)(op + 1);
         op->forget.key_len = store_purge_key(kind, soft, name, op->forget.key);
         op->forget.seq = seq;
     }
     enqueue_small(s, op);
+}
+
+int store_flush(struct store *s, store_done done, void *arg)
+{
+    if (atomic_load_explicit(&s->failing, memory_order_relaxed)) return -EROFS;
+    struct store_op *op = op_new(OP_FLUSH, 0, done, arg);
+    return op == NULL ? -ENOMEM : enqueue(s, op, false, 2 * (size_t)STORE_QUEUE_MAX_BYTES);
 }
 
 int store_reclaim(struct store *s, const uint64_t *tag, uint64_t below_seq,
@@ -255,7 +266,7 @@ static bool is_full(int rc)
 
 static bool fails_while_resting(const struct store_op *op)
 {
-    return op->kind == OP_APPEND || op->kind == OP_PUT || op->kind == OP_LOG_PURGES;
+    return op->kind == OP_APPEND || op->kind == OP_PUT || op->kind == OP_LOG_PURGES || op->kind == OP_FLUSH;
 }
 
 /* A put that failed leaves content behind; so that it is forgotten, it becomes an abandonment. */
@@ -286,6 +297,14 @@ static void refuse_list(struct store *s, struct op_list *list, int result)
     store_list_move(list, &keep);
 }
 
+/* What is to be removed later is remembered up to a limit; beyond it, nothing of the store may come back. */
+static void give_up_removals(struct store *s)
+{
+    store_say(s, "%s: there is more to remove than can be remembered; it will be emptied", s->path);
+    s->broken = true;
+    for (struct store_op *op; (op = store_list_pop(&s->taken)) != NULL;) finish(op, -EIO);
+}
+
 static void refuse_waiting(struct store *s, int result)
 {
     struct op_list urgent, waiting;
@@ -293,15 +312,28 @@ static void refuse_waiting(struct store *s, int result)
     store_list_move(&urgent, &s->queue.urgent);
     store_list_move(&waiting, &s->queue.waiting);
     pthread_mutex_unlock(&s->queue.lock);
-    refuse_list(s, &s->taken, result);
     refuse_list(s, &urgent, result);
     refuse_list(s, &waiting, result);
-    for (struct store_op *op; (op = store_list_pop(&waiting)) != NULL;) store_list_push(&s->taken, op);
+    for (struct store_op *op; (op = store_list_pop(&waiting)) != NULL;) {
+        if (store_is_moot(s, op))
+            finish(op, 0);
+        else
+            store_list_push(&s->taken, op);
+    }
+    if (s->taken.bytes > STORE_QUEUE_MAX_BYTES) give_up_removals(s);
+}
+
+/* LMDB calls a write that was cut short EIO; mostly the disk is full. */
+static bool is_out_of_room(const struct store *s, int rc)
+{
+    return rc == ENOSPC || rc == EDQUOT || (rc == EIO && store_files_room(s) < s->turn_bytes);
 }
 
 static void rest(struct store *s, int rc)
 {
     atomic_fetch_add(&s->errors, 1);
+    s->wants_room = is_out_of_room(s, rc);
+    if (s->wants_room && rc == EIO) rc = ENOSPC;
     if (rc == MDB_PANIC || rc == MDB_BAD_TXN)
         s->panicked = true; /* LMDB gives up after a failed write of a meta page, until it is opened anew */
     else if (rc < 0)
@@ -310,14 +342,21 @@ static void rest(struct store *s, int rc)
     if (!atomic_exchange(&s->failing, true))
         store_say(s, "%s: %s: %s; going on without it, trying again every second", s->path,
                   s->broken ? "is damaged and will be emptied" : "cannot be written", mdb_strerror(rc));
+    refuse_list(s, &s->taken, rc > 0 ? -rc : -EIO);
     refuse_waiting(s, rc > 0 ? -rc : -EIO);
+}
+
+/* A full disk often has room for one small write: the next large one would fail again. */
+static bool has_room_again(const struct store *s)
+{
+    return !s->wants_room || store_files_room(s) >= ROOM_TURNS * s->turn_bytes;
 }
 
 static void try_again(struct store *s)
 {
     bool was_broken = s->broken;
     int rc = s->broken || s->panicked || s->env == NULL ? store_env_reopen(s) : 0;
-    if (rc == 0) rc = store_turn_run(s, NULL, NULL);
+    if (rc == 0) rc = has_room_again(s) ? store_turn_run(s, NULL, NULL) : ENOSPC;
     if (rc != 0) {
         if (rc == MDB_PANIC) s->panicked = true;
         if (is_full(rc) && ++s->tries > TRIES_MAX)
@@ -327,7 +366,7 @@ static void try_again(struct store *s)
     }
     s->tries = 0;
     atomic_store(&s->failing, false);
-    store_say(s, "%s: can be written again%s", s->path, was_broken ? "; it was damaged and starts empty" : "");
+    store_say(s, "%s: can be written again%s", s->path, was_broken ? "; it starts empty" : "");
 }
 
 void store_report_damage(struct store *s)

@@ -211,6 +211,5 @@ void count_begin(struct purge_op *op)
     op->job.run = run;
     atomic_fetch_add(&op->waits, 1);
     atomic_fetch_add(&op->p->counting, 1);
-    static const uint64_t no_key[2] = { 0, 0 };
-    if (store_remove_key(op->p->store, no_key, 0, queued_is_written, op) != 0) queued_is_written(op, 0);
+    if (store_flush(op->p->store, queued_is_written, op) != 0) queued_is_written(op, 0);
 }

@@ -759,6 +759,20 @@ END_TEST
 
 /* ---- opening */
 
+/* A worker that writes to a page of a file waits for its disk when that page was just written back. */
+START_TEST(readers_touch_no_page_of_a_file)
+{
+    struct place p = place_new(SMALL);
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    ck_assert(!has_file_ending(&p, "lock.mdb"));
+    FILE *maps = fopen("/proc/self/maps", "r");
+    for (char line[512]; fgets(line, sizeof(line), maps) != NULL;)
+        ck_assert_msg(strstr(line, p.dir) == NULL || strstr(line, " r--s ") != NULL, "%s", line);
+    fclose(maps);
+    place_end(&p);
+}
+END_TEST
+
 START_TEST(only_one_process_may_open_it)
 {
     struct place p = place_new(SMALL), q = p;
@@ -1165,6 +1179,90 @@ START_TEST(a_failing_disk_rests_and_recovers)
 }
 END_TEST
 
+/* Writes behind 64 KiB of any file fail from now on; `old` ends that. */
+static void fail_writes(struct rlimit *old)
+{
+    struct rlimit small = { 64 << 10, RLIM_INFINITY };
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, old);
+    setrlimit(RLIMIT_FSIZE, &small);
+}
+
+static void let_it_fail(struct place *p)
+{
+    uint64_t number;
+    int rc = 0;
+    for (uint64_t n = 1000; rc == 0 && n < 1100; n++) rc = put_content(p->store, n, 30000, &number);
+    ck_assert_int_lt(rc, 0);
+    ck_assert(stats_of(p->store).failing);
+}
+
+/* Whoever waits for the queue, to count what a purge matches say, must not wait for a disk that may never be mended. */
+START_TEST(a_flush_does_not_wait_for_a_failing_disk)
+{
+    struct place p = place_new(SMALL);
+    struct rlimit old;
+    uint64_t number;
+    struct wait w;
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    sem_init(&w.sem, 0, 0);
+    ck_assert_int_eq(wait_for(&w, store_flush(p.store, wake, &w)), 0);
+    fail_writes(&old);
+    int rc = 0;
+    for (uint64_t n = 1; rc == 0 && n < 100; n++) {
+        struct wait first;
+        struct store_put put = { .id = id_of(n), .record = "h", .record_len = 1 };
+        static char content[30000];
+        number = store_next_number(p.store);
+        put.content = content;
+        put.content_len = sizeof(content);
+        put.content_number = number;
+        sem_init(&first.sem, 0, 0);
+        ck_assert_int_eq(store_put(p.store, &put, wake, &first), 0);
+        rc = wait_for(&w, store_flush(p.store, wake, &w)); /* behind the put that fails */
+        (void)wait_for(&first, 0);
+    }
+    ck_assert_int_lt(rc, 0);
+    ck_assert_int_eq(store_flush(p.store, wake, &w), -EROFS);
+    setrlimit(RLIMIT_FSIZE, &old);
+    place_end(&p);
+}
+END_TEST
+
+static const struct {
+    uint64_t first, n; /* removes ids from first on, in turn */
+    bool emptied;
+} removals[] = {
+    { 5000, 1000000, false }, /* nothing there to remove: nothing to remember */
+    { 1, 1, true },           /* too much to remember: nothing may come back */
+};
+
+START_TEST(removals_while_the_disk_fails_are_bounded)
+{
+    enum { MANY = 500000 };
+    struct place p = place_new(SMALL);
+    struct rlimit old;
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    ck_assert_int_eq(put_text(p.store, 1, "plum"), 0);
+    ck_assert_int_eq(put_text(p.store, 2, "pear"), 0);
+    fail_writes(&old);
+    let_it_fail(&p);
+    for (uint64_t i = 0; i < MANY; i++) {
+        struct store_id id = id_of(removals[_i].first + i % removals[_i].n);
+        store_remove(p.store, &id, 0);
+    }
+    usleep(100000); /* a try or two, without success: what was removed is to be remembered meanwhile */
+    setrlimit(RLIMIT_FSIZE, &old);
+    for (int i = 0; i < 1000 && stats_of(p.store).failing; i++) usleep(10000);
+    flush(p.store);
+    ck_assert_ptr_null(removals[_i].emptied ? text_of(p.store, 1) : NULL);
+    ck_assert(removals[_i].emptied == (text_of(p.store, 2) == NULL));
+    ck_assert(removals[_i].emptied == (strstr(p.said, "it starts empty") != NULL));
+    ck_assert_int_eq(put_text(p.store, 3, "taken"), 0);
+    place_end(&p);
+}
+END_TEST
+
 /* ---- threads */
 
 enum { READERS = 4, KEYS = 200, PUTS = 4000 };
@@ -1282,6 +1380,7 @@ static Suite *store_suite(void)
     tcase_add_test(c, used_records_outlive_a_scan);
     tcase_add_test(c, what_memory_uses_outlives_a_scan);
     tcase_add_test(c, pinned_records_stay);
+    tcase_add_test(c, readers_touch_no_page_of_a_file);
     tcase_add_test(c, only_one_process_may_open_it);
     tcase_add_test(c, what_cannot_be_opened_is_said);
     tcase_add_loop_test(c, another_format_or_a_power_cut_starts_cold, 0, COUNT(cold_states));
@@ -1294,6 +1393,8 @@ static Suite *store_suite(void)
     tcase_add_test(c, a_wrong_checksum_is_an_error_and_counted);
     tcase_add_test(c, a_damaged_purge_line_purges_everything);
     tcase_add_test(c, a_failing_disk_rests_and_recovers);
+    tcase_add_test(c, a_flush_does_not_wait_for_a_failing_disk);
+    tcase_add_loop_test(c, removals_while_the_disk_fails_are_bounded, 0, COUNT(removals));
     tcase_add_test(c, many_read_while_one_writes);
     suite_add_tcase(suite, c);
     return suite;

@@ -30,7 +30,7 @@ struct fake_line {
     int64_t time_s;
 };
 
-enum fake_kind { FAKE_PUT, FAKE_LOG, FAKE_FORGET, FAKE_REMOVE_KEY, FAKE_RECLAIM };
+enum fake_kind { FAKE_PUT, FAKE_LOG, FAKE_FORGET, FAKE_REMOVE_KEY, FAKE_RECLAIM, FAKE_FLUSH };
 
 struct fake_op {
     enum fake_kind kind;
@@ -135,6 +135,7 @@ static void fake_apply(struct fake_op *op)
     case FAKE_FORGET: fake_put_line(&op->lines[0], true); break;
     case FAKE_REMOVE_KEY: fake_remove_key(op); break;
     case FAKE_RECLAIM: fake_reclaim(op); break;
+    case FAKE_FLUSH: break;
     }
 }
 
@@ -228,6 +229,12 @@ int store_remove_key(struct store *s, const uint64_t key[2], uint64_t below_seq,
     (void)s;
     return fake_queue((struct fake_op){
         .kind = FAKE_REMOVE_KEY, .done = done, .arg = arg, .seq = below_seq, .key = { key[0], key[1] } });
+}
+
+int store_flush(struct store *s, store_done done, void *arg)
+{
+    (void)s;
+    return fake_queue((struct fake_op){ .kind = FAKE_FLUSH, .done = done, .arg = arg });
 }
 
 int store_reclaim(struct store *s, const uint64_t *tag, uint64_t below_seq,
