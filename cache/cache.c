@@ -247,6 +247,31 @@ static struct object *get_from_tiers(struct cache *c, const struct store_id *id,
     return o;
 }
 
+/* What lies under an id and is not what the id says would serve nobody. */
+static bool is_at_its_place(const struct object *o)
+{
+    uint64_t hash[2];
+    key_hash(record_key(object_record(o)), hash);
+    return hash[0] == o->id.key[0] && hash[1] == o->id.key[1];
+}
+
+enum cache_brought cache_bring(struct cache *c, const struct store_id *id, bool (*keep)(void *arg, struct object *o),
+                               void *arg)
+{
+    if (memory_uses(c->memory, id) >= 0) return CACHE_WAS_THERE;
+    struct object *o = is_removed(c, id) ? NULL : load(c, id);
+    if (o == NULL) return CACHE_NOT_STORED;
+    enum cache_brought result = CACHE_NOT_KEPT;
+    if (belongs_in_memory(o) && is_at_its_place(o) && keep(arg, o))
+        result = memory_put(c->memory, o, MEMORY_IF_ROOM) ? CACHE_BROUGHT : CACHE_NO_ROOM;
+    if (result == CACHE_BROUGHT && is_removed(c, id)) { /* since */
+        memory_remove(c->memory, id, o);
+        result = CACHE_NOT_STORED;
+    }
+    object_unref(&o);
+    return result;
+}
+
 static int64_t now_ns(void)
 {
     struct timespec t;

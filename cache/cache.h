@@ -55,6 +55,11 @@ enum cache_answer cache_find_in_memory(struct cache *c, struct cache_query *q);
 enum cache_answer cache_find_stored(struct cache *c, struct cache_query *q);
 /** Give up what the query refers to. */
 void cache_query_end(struct cache_query *q);
+/** Bring one from the store to memory, hottest first of several: nothing there has to leave for it. Reads the disk.
+ *  @param keep  whether it is still of use; called before it is there */
+enum cache_brought { CACHE_BROUGHT, CACHE_WAS_THERE, CACHE_NOT_STORED, CACHE_NOT_KEPT, CACHE_NO_ROOM };
+enum cache_brought cache_bring(struct cache *c, const struct store_id *id, bool (*keep)(void *arg, struct object *o),
+                               void *arg);
 /** Whether cache_find_stored is likely to wait for the disk: then call it on a reader thread (store_submit). */
 bool cache_store_is_cold(const struct cache *c);
 

@@ -38,6 +38,21 @@ static void push(struct eviction *e, struct eviction_node *n, uint8_t queue)
     e->held++;
 }
 
+static void push_oldest(struct eviction *e, struct eviction_node *n, uint8_t queue)
+{
+    n->queue = queue;
+    struct eviction_queue *q = queue_of(e, n);
+    n->older = NULL;
+    n->newer = q->oldest;
+    if (q->oldest != NULL)
+        q->oldest->older = n;
+    else
+        q->newest = n;
+    q->oldest = n;
+    q->bytes += n->bytes;
+    e->held++;
+}
+
 void eviction_remove(struct eviction *e, struct eviction_node *n)
 {
     struct eviction_queue *q = queue_of(e, n);
@@ -87,6 +102,21 @@ void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, ui
     n->hash = hash;
     atomic_store_explicit(&n->frequency, 0, memory_order_relaxed);
     push(e, n, take_ghost(e, hash) ? QUEUE_MAIN : QUEUE_SMALL);
+}
+
+void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes)
+{
+    n->bytes = bytes;
+    n->hash = hash;
+    atomic_store_explicit(&n->frequency, 0, memory_order_relaxed);
+    (void)take_ghost(e, hash);
+    push_oldest(e, n, QUEUE_MAIN);
+}
+
+unsigned eviction_rank(const struct eviction_node *n)
+{
+    unsigned uses = atomic_load_explicit(&n->frequency, memory_order_relaxed);
+    return 2 * uses + (n->queue == QUEUE_MAIN);
 }
 
 static bool small_is_due(const struct eviction *e)

@@ -45,6 +45,11 @@ struct eviction {
 MUST_USE bool eviction_init(struct eviction *e, size_t ghost_slots);
 void eviction_free(struct eviction *e);
 void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+/** Add one that is known to be in use, but less so than all that are there: it is the first of the main queue to be looked at. */
+void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+/** How hot an entry is, from 0; within a rank and a queue the newer is the hotter. */
+enum { EVICTION_RANKS = 2 * EVICTION_FREQUENCY_MAX + 2 };
+unsigned eviction_rank(const struct eviction_node *n);
 void eviction_remove(struct eviction *e, struct eviction_node *n);
 /** One step of the hand: the entry that leaves, already taken out, or NULL: none is there, or one has moved to a young end
  *  instead, because it was used or `may_leave` (may be NULL) refused it. */

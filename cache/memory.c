@@ -199,13 +199,18 @@ static bool reserve(struct memory *m, uint64_t bytes)
     return true;
 }
 
+static bool reserve_as(struct memory *m, uint64_t bytes, enum memory_put how)
+{
+    return how == MEMORY_IF_ROOM ? reserve_once(m, bytes) : reserve(m, bytes);
+}
+
 /* The buckets count too, so there must be room before they grow, and that may cost a lock of another shard. */
-static void grow_when_crowded(struct memory *m, struct shard *s)
+static void grow_when_crowded(struct memory *m, struct shard *s, enum memory_put how)
 {
     pthread_mutex_lock(&s->lock);
     uint64_t bytes = is_crowded(s) ? (s->mask + 1) * sizeof *s->buckets : 0;
     pthread_mutex_unlock(&s->lock);
-    if (bytes == 0 || !reserve(m, bytes)) return;
+    if (bytes == 0 || !reserve_as(m, bytes, how)) return;
     pthread_mutex_lock(&s->lock);
     bool still = bytes == (s->mask + 1) * sizeof *s->buckets;
     if (!still || !grow(s)) give_back(m, bytes);
@@ -260,15 +265,15 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
 {
     struct shard *s = shard_of(m, &o->id);
     uint64_t bytes = object_memory_bytes(o);
-    if (bytes > memory_object_limit(m) || !reserve(m, bytes)) {
-        atomic_fetch_add_explicit(&m->rejected, 1, memory_order_relaxed);
+    if (bytes > memory_object_limit(m) || !reserve_as(m, bytes, how)) {
+        if (how != MEMORY_IF_ROOM) atomic_fetch_add_explicit(&m->rejected, 1, memory_order_relaxed);
         if (how == MEMORY_REPLACE) memory_remove(m, &o->id, NULL);
         return false;
     }
     struct object *old = NULL;
     pthread_mutex_lock(&s->lock);
     struct object **at = find(s, &o->id);
-    if (*at != NULL && (how == MEMORY_IF_ABSENT || is_younger(*at, o))) {
+    if (*at != NULL && (how != MEMORY_REPLACE || is_younger(*at, o))) {
         give_back(m, bytes);
         pthread_mutex_unlock(&s->lock);
         return true;
@@ -278,11 +283,15 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     o->next = *at;
     *at = object_ref(o);
     s->entries++;
-    eviction_add(&s->eviction, &o->node, (uint32_t)(o->id.key[1] ^ o->id.variant), bytes);
+    uint32_t hash = (uint32_t)(o->id.key[1] ^ o->id.variant);
+    if (how == MEMORY_IF_ROOM)
+        eviction_add_oldest(&s->eviction, &o->node, hash, bytes);
+    else
+        eviction_add(&s->eviction, &o->node, hash, bytes);
     bool crowded = is_crowded(s);
     pthread_mutex_unlock(&s->lock);
     object_unref(&old);
-    if (crowded) grow_when_crowded(m, s);
+    if (crowded) grow_when_crowded(m, s, how);
     return true;
 }
 
@@ -301,6 +310,45 @@ void memory_written(struct memory *m, struct object *o)
 {
     (void)m;
     atomic_store_explicit(&o->unwritten, false, memory_order_release);
+}
+
+/* ---- the hottest */
+
+/* A queue from its newest on. */
+static size_t note_queue(const struct eviction_queue *q, struct memory_hot *out, size_t max)
+{
+    size_t n = 0;
+    uint64_t position = 0;
+    for (struct eviction_node *at = q->newest; at != NULL && n < max; at = at->older, position++) {
+        const struct object *o = object_of_node(at);
+        if (atomic_load_explicit(&o->stale_marked, memory_order_relaxed)) continue;
+        uint64_t coldness = (uint64_t)(EVICTION_RANKS - eviction_rank(at)) << 32 | position;
+        out[n++] = (struct memory_hot){ o->id, coldness };
+    }
+    return n;
+}
+
+static int by_coldness(const void *a, const void *b)
+{
+    uint64_t x = ((const struct memory_hot *)a)->coldness, y = ((const struct memory_hot *)b)->coldness;
+    return x < y ? -1 : x > y;
+}
+
+/* Each shard gives its share at most, the main queue first: shards are alike, and none is locked for longer than that. */
+size_t memory_hottest(struct memory *m, struct memory_hot *out, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *s = &m->shards[i];
+        size_t share = (max - n) / (SHARDS - i);
+        pthread_mutex_lock(&s->lock);
+        size_t from_main = note_queue(&s->eviction.main, out + n, share);
+        size_t from_small = note_queue(&s->eviction.small, out + n + from_main, share - from_main);
+        pthread_mutex_unlock(&s->lock);
+        n += from_main + from_small;
+    }
+    qsort(out, n, sizeof *out, by_coldness);
+    return n;
 }
 
 static struct object *sweep_shard(struct memory *m, struct shard *s, bool (*keep)(void *, struct object *), void *arg)

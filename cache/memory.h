@@ -20,13 +20,27 @@ struct object *memory_peek(struct memory *m, const struct store_id *id, struct v
 /** Uses of whatever is there under this id since eviction last looked at it; -1: nothing is there. */
 int memory_uses(struct memory *m, const struct store_id *id);
 
-enum memory_put { MEMORY_REPLACE, MEMORY_IF_ABSENT };
+enum memory_put {
+    MEMORY_REPLACE,
+    MEMORY_IF_ABSENT,
+    MEMORY_IF_ROOM, /* absent, and nobody has to leave for it; it counts as less hot than all that is there */
+};
 /** Keep o (a reference is added), evicting others. What was fetched after a younger purge than o stays in o's place. @return false: it is larger than an entry may be, or nothing can leave */
 bool memory_put(struct memory *m, struct object *o, enum memory_put how);
 /** Remove whatever is there, or only `expected` when it is not NULL. */
 void memory_remove(struct memory *m, const struct store_id *id, const struct object *expected);
 /** An object may leave from now on: the store has it, or will not take it. */
 void memory_written(struct memory *m, struct object *o);
+
+/* One that is worth bringing back, and how hot it is: by the least `coldness` first. */
+struct memory_hot {
+    struct store_id id;
+    uint64_t coldness;
+};
+/** The hottest objects, hottest first, without those that a soft purge has marked.
+ *  @param max  room in `out`; of more than that, about the hottest
+ *  @return     how many */
+size_t memory_hottest(struct memory *m, struct memory_hot *out, size_t max);
 
 /** Show every object to `keep`, shard by shard under its lock; those it denies are removed. */
 void memory_sweep(struct memory *m, bool (*keep)(void *arg, struct object *o), void *arg);

@@ -146,6 +146,14 @@ void store_set_in_use(struct store *s, bool (*in_use)(void *arg, const struct st
 /** Note a use, for eviction. Cheap, any thread. */
 void store_touch(struct store *s, const struct store_id *id);
 
+/* ---- a note of the owner's own: one piece of bytes beside the responses; nothing evicts, reclaims or walks it */
+
+/** Replace the note; until it is whole the one before stays. `bytes` must stay until done. @return as store_put */
+MUST_USE int store_put_note(struct store *s, const void *bytes, size_t len, store_done done, void *arg);
+/** @param out  malloc'd, the caller's to free
+ *  @return 0, -ENOENT: none, -ENOMEM, -EIO: it cannot be read, or is not what was written */
+MUST_USE int store_get_note(struct store *s, void **out, size_t *len);
+
 /* ---- purges: durable pieces for purge.c */
 
 /* One durable line of the purge log: what, when, how. `name` at most STORE_PURGE_NAME_MAX bytes. */

@@ -8,6 +8,7 @@
  *   store_apply.c   what each queued operation does to the databases, inside a turn
  *   store_evict.c   who leaves: uses, hands, garbage, reclaiming after purges
  *   store_pins.c    content that somebody reads
+ *   store_note.c    the owner's own note: a record under an id that no response has
  *
  * The databases. Numbers in keys are big-endian, so that LMDB's order is theirs.
  *   index    id -> order                      the only large one with random keys
@@ -61,7 +62,7 @@ struct envelope {      /* before every record; its tags follow, then the record 
     uint16_t tag_count;
     uint16_t flags;
 };
-enum { ENVELOPE_PINNED = 1 };
+enum { ENVELOPE_PINNED = 1, ENVELOPE_NOTE = 2 };
 
 struct store_state { /* committed with every turn */
     uint64_t checksum;
@@ -265,6 +266,12 @@ int store_errno(int rc);
 struct store_pins *store_pins_new(void);
 void store_pins_free(struct store_pins *p);
 bool store_is_pinned(struct store *s, uint64_t number);
+
+/* ---- store_note.c */
+
+bool store_is_note(const struct store_id *id);
+/** Entries of the index that are no response: 1 or 0. */
+size_t store_count_note(struct store *s, MDB_txn *txn);
 
 /* ---- store_files.c */
 

@@ -215,7 +215,8 @@ static int count_pages(struct store *s, MDB_txn *txn, uint64_t *pages)
         if (rc != 0) return rc;
         *pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
         if (i == FREE_LIST_AND_NAMES + DB_TAGS) *pages += st.ms_entries * DUPLICATE_BYTES / STORE_PAGE;
-        if (i == FREE_LIST_AND_NAMES + DB_INDEX) atomic_store(&s->stat_entries, st.ms_entries);
+        if (i == FREE_LIST_AND_NAMES + DB_INDEX)
+            atomic_store(&s->stat_entries, st.ms_entries - store_count_note(s, txn));
     }
     return 0;
 }

@@ -410,7 +410,7 @@ static int walk_turn(struct store *s, struct reader_slot *slot, void *arg)
         if (rc != 0 && rc != EBADMSG) break;
         w->looked++;
         *w->cursor = found.order;
-        if (rc == EBADMSG) continue;
+        if (rc == EBADMSG || (found.envelope.flags & ENVELOPE_NOTE)) continue;
         describe(&found, &told);
         w->shown++;
         w->stopped = !w->each(w->arg, &found.envelope.id, &told, found.record);

@@ -163,6 +163,7 @@ int store_record_put(struct turn *t, const struct store_put *p, uint64_t order, 
                           .record_len = (uint32_t)p->record_len,
                           .tag_count = (uint16_t)p->tag_count,
                           .flags = p->pinned ? ENVELOPE_PINNED : 0 };
+    if (store_is_note(&p->id)) e.flags |= ENVELOPE_NOTE;
     size_t tags_len = p->tag_count * sizeof(uint64_t);
     MDB_val value = { sizeof(e) + tags_len + p->record_len, NULL };
     int rc = append ? 0 : make_way(t, order, place);
