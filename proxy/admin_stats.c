@@ -76,6 +76,7 @@ void stats_gather(struct weir *w, uint64_t purges, struct stats_snapshot *out)
     memory_stats(cache_memory(w->cache), &out->memory);
     if (w->store != NULL) store_stats(w->store, &out->store);
     purge_stats(w->purges, &out->purges);
+    if (w->refill != NULL) refill_stats(w->refill, &out->refill);
     const struct stats_totals *t = &out->totals;
     out->hit_ratio_requests = share(t->hits, t->hits + t->misses + t->passes);
     out->hit_ratio_bytes = share(t->bytes_hit, t->bytes_sent);
@@ -134,6 +135,16 @@ static const struct value values[] = {
       "Times that too many names were remembered, and the older half became one purge of everything" },
     { "purges", "given_up", "purge_fetches_given_up_total", METRIC_COUNTER, VALUE_COUNT, AT(purges.given_up),
       "Fetches that took so long that purges no longer waited for them" },
+    { "refill", "saved", "hot_keys_saved", METRIC_GAUGE, VALUE_COUNT, AT(refill.saved),
+      "Keys of memory's hottest responses noted in the store, the last time" },
+    { "refill", "listed", "refill_listed", METRIC_GAUGE, VALUE_COUNT, AT(refill.listed),
+      "Hottest responses of the run before this one" },
+    { "refill", "refilled", "refill_refilled", METRIC_GAUGE, VALUE_COUNT, AT(refill.refilled),
+      "Of those, in memory again" },
+    { "refill", "dropped", "refill_dropped", METRIC_GAUGE, VALUE_COUNT, AT(refill.dropped),
+      "Of those, purged, stale or gone" },
+    { "refill", "running", "refill_running", METRIC_GAUGE, VALUE_FLAG, AT(refill.running),
+      "1 while memory is being refilled" },
     { "store", "entries", "store_entries", METRIC_GAUGE, VALUE_COUNT, AT(store.entries), "Responses in the store" },
     { "store", "live_bytes", "store_live_bytes", METRIC_GAUGE, VALUE_COUNT, AT(store.live_bytes),
       "Bytes of stored responses" },

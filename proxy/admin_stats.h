@@ -3,6 +3,7 @@
 #ifndef WEIR_PROXY_ADMIN_STATS_H
 #define WEIR_PROXY_ADMIN_STATS_H
 
+#include "proxy/refill.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 
@@ -36,6 +37,7 @@ struct stats_snapshot {
     struct memory_stats memory;
     struct store_stats store;
     struct purge_stats purges;
+    struct refill_stats refill;
 };
 
 /** @param purges  purge requests counted elsewhere than in the workers */

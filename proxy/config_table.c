@@ -111,6 +111,8 @@ static const struct setting store_rows[] = {
       .help = "a directory; auto: $XDG_CACHE_HOME/weir, else ~/.cache/weir" },
     { "size", SETTING_BYTES, AT(settings.store_bytes), .least = 4 * MIB, .fixed = true,
       .help = "bytes on disk, never exceeded" },
+    { "hot_keys", SETTING_MILLISECONDS, AT(settings.hot_keys_ms), .least = 0,
+      .help = "how often it is noted what is hot in memory, so that a restart brings it back; 0s: never" },
 };
 static const struct schema store_schema = { SCHEMA_ROWS(store_rows), NULL };
 
@@ -166,6 +168,7 @@ void config_file_defaults(struct config_file *out)
             .purge_allow = { loopback, 2 },
             .store_bytes = (int64_t)4 << 30,
             .memory_bytes = 256 * MIB,
+            .hot_keys_ms = 5 * 60 * 1000,
             .workers = -1,
             .drain_ms = 30 * 1000,
             .limits = { .idle_ms = 60 * 1000,

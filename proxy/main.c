@@ -4,6 +4,7 @@
 #include "proxy/command.h"
 #include "proxy/health.h"
 #include "proxy/options.h"
+#include "proxy/refill.h"
 #include "proxy/resolver.h"
 #include "proxy/worker.h"
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, LANDING_MS = 10 * 1000 };
@@ -51,6 +53,8 @@ static int open_tiers(struct weir *w, const struct settings *o)
     w->cache = cache_new(&cache);
     w->purges = purge_open(w->store, clock_now_s(&w->clock));
     if (w->cache == NULL || w->purges == NULL) return fail(EXIT_RUNNING, "out of memory");
+    w->refill = refill_new(w, say, NULL);
+    if (w->refill == NULL) return fail(EXIT_RUNNING, "out of memory");
     return 0;
 }
 
@@ -129,13 +133,36 @@ static int build_watchers(struct weir *w)
 
 /* ---- serving */
 
+static int64_t hot_keys_ms(struct weir *w)
+{
+    struct site *site = weir_site(w);
+    int64_t ms = site->settings.hot_keys_ms;
+    site_unref(&site);
+    return ms;
+}
+
+/* @return the signal, or 0 when it is time to note what is hot */
+static int await_signal(struct weir *w, const sigset_t *signals)
+{
+    int64_t ms = hot_keys_ms(w);
+    int number = 0;
+    if (ms == 0) return sigwait(signals, &number) == 0 ? number : SIGTERM;
+    struct timespec wait = { ms / 1000, ms % 1000 * 1000000 };
+    do {
+        number = sigtimedwait(signals, NULL, &wait);
+    } while (number < 0 && errno == EINTR);
+    return number > 0 ? number : 0;
+}
+
 /* Until one says that it is time to end. */
 static void serve_signals(struct weir *w, const sigset_t *signals)
 {
     struct config_report *report = malloc(sizeof *report);
-    int signal_number = 0;
-    while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
-        if (report != NULL && !config_reload(w->reloader, report, NULL)) continue; /* it said why */
+    for (int number; (number = await_signal(w, signals)) == 0 || number == SIGHUP;) {
+        if (number == 0)
+            refill_save(w->refill, false);
+        else if (report != NULL && !config_reload(w->reloader, report, NULL))
+            continue; /* it said why */
     }
     free(report);
 }
@@ -147,12 +174,14 @@ static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
     for (size_t i = 0; i < w->worker_count; i++)
         if (worker_start(w->workers[i]) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
     if (admin_start(admin) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
+    if (hot_keys_ms(w) > 0) refill_start(w->refill);
     serve_signals(w, signals);
     atomic_store(&w->draining, true);
     for (size_t i = 0; i < w->worker_count; i++) worker_stop(w->workers[i]);
     for (size_t i = 0; i < w->worker_count; i++) worker_join(w->workers[i]);
     admin_stop(admin);
     admin_join(admin);
+    if (hot_keys_ms(w) > 0) refill_save(w->refill, true);
     return 0;
 }
 
@@ -166,8 +195,10 @@ static void await_landings(struct weir *w)
 static void weir_free(struct weir *w)
 {
     await_landings(w);
+    if (w->refill != NULL) refill_stop(w->refill);
     if (w->purges != NULL) purge_stop(w->purges);
     if (w->store != NULL) store_close(w->store);
+    refill_free(w->refill);
     /* The loops go last: a thread of the store may still be waking one whose work is done. */
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
     health_free(w->health);

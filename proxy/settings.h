@@ -29,6 +29,7 @@ struct settings {
     struct cidrs trusted_proxies; /* whose Forwarded and X-Forwarded-* are believed */
     const char *store_path;
     int64_t store_bytes, memory_bytes;
+    int64_t hot_keys_ms; /* between two lists of what is hot in memory; 0: none is written or read */
     int workers;
     int64_t drain_ms;
     struct front_settings limits;

@@ -84,18 +84,23 @@ const struct route *site_route(const struct site *s, const struct request_head *
     return s->has_protection ? guarded(s, request, found) : found;
 }
 
-bool site_key_of_uri(const struct site *s, struct view uri, char *to, size_t cap, struct key *out)
+/* Where the texts of a GET for a URI lie. */
+struct uri_texts {
+    char authority[512], path_query[KEY_TEXT_MAX];
+};
+
+static bool request_of_uri(struct view uri, struct uri_texts *texts, struct request_head *out)
 {
     struct uri parts;
-    char authority[512], path_query[KEY_TEXT_MAX];
+    char *authority = texts->authority, *path_query = texts->path_query;
     if (!uri_parse(uri, &parts)) return false;
     bool https = view_equal_nocase(parts.scheme, VIEW("https"));
-    int authority_len = authority_normalise(parts.authority, https, authority, sizeof authority);
+    int authority_len = authority_normalise(parts.authority, https, authority, sizeof texts->authority);
     const char *slash = parts.path.len == 0 ? "/" : "";
-    int len = snprintf(path_query, sizeof path_query, "%s%.*s%s%.*s", slash, (int)parts.path.len, parts.path.at,
+    int len = snprintf(path_query, sizeof texts->path_query, "%s%.*s%s%.*s", slash, (int)parts.path.len, parts.path.at,
                        parts.has_query ? "?" : "", (int)parts.query.len, parts.query.at);
-    if (authority_len < 0 || len < 0 || (size_t)len >= sizeof path_query) return false;
-    struct request_head head = {
+    if (authority_len < 0 || len < 0 || (size_t)len >= sizeof texts->path_query) return false;
+    *out = (struct request_head){
         .method = METHOD_GET,
         .method_name = VIEW("GET"),
         .https = https,
@@ -105,5 +110,20 @@ bool site_key_of_uri(const struct site *s, struct view uri, char *to, size_t cap
         .query = parts.query,
         .has_query = parts.has_query,
     };
+    return true;
+}
+
+bool site_key_of_uri(const struct site *s, struct view uri, char *to, size_t cap, struct key *out)
+{
+    struct uri_texts texts;
+    struct request_head head;
+    if (!request_of_uri(uri, &texts, &head)) return false;
     return key_from_request(&head, &site_route(s, &head)->policy, to, cap, out);
+}
+
+const struct route *site_route_of_uri(const struct site *s, struct view uri)
+{
+    struct uri_texts texts;
+    struct request_head head;
+    return request_of_uri(uri, &texts, &head) ? site_route(s, &head) : s->unmatched;
 }

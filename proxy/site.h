@@ -46,6 +46,9 @@ const struct route *site_route(const struct site *s, const struct request_head *
  *  @return false when it is no http(s) URI or does not fit */
 MUST_USE bool site_key_of_uri(const struct site *s, struct view uri, char *to, size_t cap, struct key *out);
 
+/** The route of a stored response, by the URI in its key. Never NULL. */
+const struct route *site_route_of_uri(const struct site *s, struct view uri);
+
 /* How the requests of one worker hold on to a site: counted without atomics, since only that worker counts. */
 struct site_lease {
     struct site *site;

@@ -17,6 +17,7 @@ struct worker;
 struct reloader;
 struct resolver;
 struct health;
+struct refill;
 
 struct weir {
     struct clock clock;
@@ -28,6 +29,7 @@ struct weir {
     struct reloader *reloader;
     struct resolver *resolver; /* of origin servers' names; NULL: none */
     struct health *health;     /* NULL: nobody checks */
+    struct refill *refill;     /* of memory, after a start */
     char instance[17];         /* CDN-Loop's id: random, in hexadecimal */
     struct worker *workers[WEIR_WORKERS_MAX];
     size_t worker_count;

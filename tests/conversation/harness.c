@@ -598,6 +598,11 @@ void admin_hears(struct scene *s, const char *status, const char *fields)
     hears(s, s->admin, status, fields, NULL);
 }
 
+const char *admin_heard(struct scene *s)
+{
+    return s->admin->response.body == NULL ? "" : s->admin->response.body;
+}
+
 /* The value behind "name": in a flat JSON object, up to its comma or brace. */
 static bool json_member(const char *json, const char *name, char *out, size_t size)
 {

@@ -119,6 +119,8 @@ void client_soon_hears(struct scene *s, const char *request, const char *fields,
 
 void admin_asks(struct scene *s, const char *request, const char *json);
 void admin_hears(struct scene *s, const char *status, const char *fields);
+/** The content of the answer just heard. */
+const char *admin_heard(struct scene *s);
 /** A member of the JSON object just heard, by the admin client or by the scene's client, as text. */
 void admin_heard_member(struct scene *s, const char *name, const char *value);
 void client_heard_member(struct scene *s, const char *name, const char *value);
