@@ -382,6 +382,7 @@ static void refresh_behind(struct exchange *x, struct object *stored)
         s.shared = s.in_background = s.drop_conditions = true;
         s.stored = stored;
         s.may_store = true;
+        s.upload = x->upload; /* of a query: part of what is asked */
         struct fetch *fetch = fetch_begin(&s);
         (void)fetch; /* it holds itself; when it could not begin, the next request tries */
     }

@@ -177,9 +177,25 @@ static void resume_run(struct loop_task *t)
         origin_resume(f->transfer);
 }
 
+/* The content of a query is part of its key, and whole: each fetch for that key sends a copy of its own, once more where what
+ * came does not fit what is stored. */
+static bool is_keyed_query(const struct fetch_settings *s)
+{
+    return s->request->method == METHOD_QUERY && s->key != NULL && s->upload != NULL;
+}
+
+static bool take_upload(struct fetch *f, const struct fetch_settings *s)
+{
+    if (s->upload == NULL) return true;
+    f->upload = is_keyed_query(s) ? upload_copy(s->upload) : upload_ref(s->upload);
+    if (f->upload != NULL) upload_on_filled(f->upload, upload_filled, f);
+    return f->upload != NULL;
+}
+
 static bool may_validate(const struct fetch_settings *s)
 {
-    if (s->stored == NULL || s->upload != NULL || s->request->method == METHOD_HEAD) return false;
+    bool repeatable = s->upload == NULL || is_keyed_query(s);
+    if (s->stored == NULL || !repeatable || s->request->method == METHOD_HEAD) return false;
     unsigned flags = object_head(s->stored)->stored.flags;
     return (flags & STORED_HAS_VALIDATOR) != 0 && ((flags & STORED_PARTIAL) == 0 || s->part_suffices);
 }
@@ -187,7 +203,8 @@ static bool may_validate(const struct fetch_settings *s)
 struct fetch *fetch_begin(const struct fetch_settings *s)
 {
     struct fetch *f = calloc(1, sizeof *f);
-    if (f == NULL || !fetch_copy_request(f, s)) {
+    if (f == NULL || !take_upload(f, s) || !fetch_copy_request(f, s)) {
+        if (f != NULL) upload_unref(&f->upload);
         free(f);
         flight_fail(cache_flights(s->worker->weir->cache), s->flight,
                     (struct flight_failure){ 503, "out-of-memory", 0 });
@@ -209,8 +226,6 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     f->stored = s->stored != NULL ? object_ref(s->stored) : NULL;
     f->vary = s->vary != NULL ? object_ref((struct object *)(uintptr_t)s->vary) : NULL;
     f->validating = may_validate(s);
-    f->upload = s->upload != NULL ? upload_ref(s->upload) : NULL;
-    if (f->upload != NULL) upload_on_filled(f->upload, upload_filled, f);
     f->resume_task.run = resume_run;
     f->purge_task.run = fetch_purge_run;
     f->publish_task.run = fetch_publish_run;
@@ -356,6 +371,7 @@ static bool forward_anew(struct fetch *f)
 {
     f->anew = f->validating = f->completing = false;
     f->drop_conditions = true;
+    if (f->upload != NULL) upload_rewind(f->upload);
     return forward(f);
 }
 

@@ -1,5 +1,6 @@
 #include "proxy/upload.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -34,6 +35,17 @@ struct upload *upload_ref(struct upload *u)
 {
     u->refs++;
     return u;
+}
+
+struct upload *upload_copy(const struct upload *u)
+{
+    assert(u->end == UPLOAD_COMPLETE && u->total <= UPLOAD_BYTES);
+    struct upload *copy = upload_new((int64_t)u->total);
+    if (copy == NULL) return NULL;
+    memcpy(copy->bytes, u->bytes, u->total);
+    copy->total = copy->used = u->total;
+    copy->end = UPLOAD_COMPLETE;
+    return copy;
 }
 
 void upload_unref(struct upload **u)

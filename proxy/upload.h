@@ -14,6 +14,8 @@ struct upload;
 
 MUST_USE struct upload *upload_new(int64_t content_length);
 struct upload *upload_ref(struct upload *u);
+/** All of a complete content that is still in the buffer, for one more reader. @return NULL: no memory */
+MUST_USE struct upload *upload_copy(const struct upload *u);
 void upload_unref(struct upload **u);
 /** -1: not known, chunked. */
 int64_t upload_length(const struct upload *u);

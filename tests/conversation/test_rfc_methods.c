@@ -269,7 +269,58 @@ START_TEST(a_query_goes_through_what_a_get_does)
     origin_answers(s, "200", "Cache-Control: no-store", "anew");
     client_sends(s, "QUERY /shelf", "Accept: text/plain", "pears");
     client_hears(s, "200", "Cache-Status: weir; fwd=stale", "anew");
+    origin_heard(s, "QUERY /shelf", "If-None-Match: \"1\"");
     origin_heard_content(s, "pears");
+    scene_end(s);
+}
+END_TEST
+
+/* RFC 10008 §2.6, RFC 9111 §4.3: with its content, as often as it takes. */
+START_TEST(a_stale_query_is_validated)
+{
+    struct scene *s = scene_begin(NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=10\nETag: \"1\"", "jam");
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss; stored", "jam");
+    seconds_pass(s, 15);
+    origin_answers(s, "304", "Cache-Control: max-age=20\nETag: \"1\"", NULL);
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; fwd=stale; fwd-status=304; stored", "jam");
+    origin_heard_nth(s, 2, "QUERY /shelf", "If-None-Match: \"1\"");
+    origin_heard_content(s, "pears");
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; hit", "jam");
+
+    seconds_pass(s, 25); /* a 304 that selects something else: all is fetched anew, by the same query */
+    origin_answers(s, "304", "ETag: \"2\"", NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=10\nETag: \"2\"", "jelly");
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; fwd=stale; fwd-status=200; stored", "jelly");
+    origin_heard_nth(s, 4, "QUERY /shelf", "!If-None-Match");
+    origin_heard_content(s, "pears");
+    client_asks(s, "PURGE /shelf", "");
+    client_hears(s, "200", "", NULL);
+    origin_answers(s, "200", "", "new");
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; fwd", "new");
+    scene_end(s);
+}
+END_TEST
+
+/* A refresh behind sends the content too: without it another query would be asked, and its answer kept for this one. */
+START_TEST(a_query_is_refreshed_with_its_content)
+{
+    struct scene *s = scene_begin(NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=10, stale-while-revalidate=60\nETag: \"1\"", "jam");
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss; stored", "jam");
+    seconds_pass(s, 15);
+    origin_answers(s, "200", "Cache-Control: max-age=100\nETag: \"2\"", "jelly");
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; hit; ttl=-5", "jam");
+    origin_heard_nth(s, 2, "QUERY /shelf", "If-None-Match: \"1\"");
+    origin_heard_content(s, "pears");
+    origin_count_is(s, 2);
     scene_end(s);
 }
 END_TEST
@@ -447,6 +498,8 @@ int main(void)
         TEST(a_query_is_answered_by_what_the_same_query_got),
         TABLE(queries_leave_with_their_url, query_removals),
         TEST(a_query_goes_through_what_a_get_does),
+        TEST(a_stale_query_is_validated),
+        TEST(a_query_is_refreshed_with_its_content),
         TABLE(max_forwards_counts_down_to_weir, forwards),
         TEST(max_forwards_of_others_is_not_ours),
         TEST(a_trace_shows_what_weir_heard_but_no_secrets),
