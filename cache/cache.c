@@ -9,6 +9,7 @@
 enum {
     UNSHARED_SLOTS = 1 << 14, /* a newcomer takes the place of whoever had its slot */
     REMOVED_SLOTS = 1 << 12,  /* the same */
+    ARRIVAL_SLOTS = 1 << 10,  /* shared by the keys that fall into them */
     WHOLE_LIMIT_MAX = 8 << 20,
     WHOLE_LIMIT_SHARE = 16, /* of the memory budget */
     STORE_SHARE = 2,        /* a content may take half of the store at most */
@@ -24,7 +25,7 @@ struct cache {
     struct refusals *refusals;
     int64_t whole_limit_bytes, content_limit_bytes;
     pthread_mutex_t vary_lock; /* one writer at a time for the lists of variants */
-    _Atomic uint64_t store_arrivals;
+    _Atomic uint64_t store_arrivals[ARRIVAL_SLOTS];
     _Atomic int quick_lookups;                 /* in a row, up to WARM_LOOKUPS */
     _Atomic uint64_t unshared[UNSHARED_SLOTS]; /* upper half: of the key's hash; lower half: until when (UTC seconds) */
     _Atomic uint64_t removed[REMOVED_SLOTS]; /* what was removed while the store may still have it: its mark; 0: none */
@@ -295,9 +296,9 @@ enum cache_answer cache_find_stored(struct cache *c, struct cache_query *q)
     return answer;
 }
 
-uint64_t cache_store_arrivals(const struct cache *c)
+uint64_t cache_store_arrivals(const struct cache *c, const struct key *key)
 {
-    return atomic_load_explicit(&c->store_arrivals, memory_order_acquire);
+    return atomic_load_explicit(&c->store_arrivals[key->hash[1] % ARRIVAL_SLOTS], memory_order_acquire);
 }
 
 bool cache_store_is_cold(const struct cache *c)
@@ -330,6 +331,14 @@ static void not_written(struct cache *c, struct object *o, int result)
     o->content_number = 0; /* its content went with it: when the head is freshened all of it is put again */
 }
 
+/* Large content that is asked for once, as most is, would take the place of many small responses, and memory that was not
+ * touched for long is dear to write. It comes back when it is asked for again. */
+static bool leaves_memory(struct cache *c, struct object *o)
+{
+    bool is_large = o->body != NULL && o->puts_content;
+    return is_large && memory_leave_unused(c->memory, o);
+}
+
 static void written(void *arg, int result)
 {
     struct admission *a = arg;
@@ -341,7 +350,9 @@ static void written(void *arg, int result)
     memory_written(c->memory, a->object);
     /* a look-up that began before may have brought its predecessor to memory */
     if (!belongs_in_memory(a->object)) memory_remove(c->memory, &a->object->id, NULL);
-    if (a->store_only) atomic_fetch_add_explicit(&a->cache->store_arrivals, 1, memory_order_release);
+    bool store_only = a->store_only || (result == 0 && leaves_memory(c, a->object));
+    uint64_t slot = a->object->id.key[1] % ARRIVAL_SLOTS;
+    if (store_only) atomic_fetch_add_explicit(&c->store_arrivals[slot], 1, memory_order_release);
     if (a->done != NULL) a->done(a->arg);
     object_unref(&a->object);
     free(a);

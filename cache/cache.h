@@ -63,8 +63,9 @@ enum cache_brought cache_bring(struct cache *c, const struct store_id *id, bool 
 /** Whether cache_find_stored is likely to wait for the disk: then call it on a reader thread (store_submit). */
 bool cache_store_is_cold(const struct cache *c);
 
-/** Grows whenever a response can be found in the store that is not in memory: who looked before that may look again. */
-uint64_t cache_store_arrivals(const struct cache *c);
+/** Grows whenever a response with this key can be found in the store that is not in memory (any more): who looked before
+ *  that may look again. */
+uint64_t cache_store_arrivals(const struct cache *c, const struct key *key);
 
 /* ---- keeping */
 

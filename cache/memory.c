@@ -288,6 +288,7 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
         eviction_add_oldest(&s->eviction, &o->node, hash, bytes);
     else
         eviction_add(&s->eviction, &o->node, hash, bytes);
+    if (old != NULL) eviction_touch(&o->node); /* who takes the place of another has been asked for again */
     bool crowded = is_crowded(s);
     pthread_mutex_unlock(&s->lock);
     object_unref(&old);
@@ -310,6 +311,20 @@ void memory_written(struct memory *m, struct object *o)
 {
     (void)m;
     atomic_store_explicit(&o->unwritten, false, memory_order_release);
+}
+
+bool memory_leave_unused(struct memory *m, struct object *o)
+{
+    struct shard *s = shard_of(m, &o->id);
+    struct object *gone = NULL;
+    pthread_mutex_lock(&s->lock);
+    struct object **at = find(s, &o->id);
+    bool unused = atomic_load_explicit(&o->node.frequency, memory_order_relaxed) == 0;
+    if (*at == o && unused) gone = detach(m, s, at);
+    pthread_mutex_unlock(&s->lock);
+    bool left = gone != NULL;
+    object_unref(&gone);
+    return left;
 }
 
 /* ---- the hottest */

@@ -31,6 +31,8 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how);
 void memory_remove(struct memory *m, const struct store_id *id, const struct object *expected);
 /** An object may leave from now on: the store has it, or will not take it. */
 void memory_written(struct memory *m, struct object *o);
+/** o leaves unless somebody has asked for it since it came. @return whether it left */
+bool memory_leave_unused(struct memory *m, struct object *o);
 
 /* One that is worth bringing back, and how hot it is: by the least `coldness` first. */
 struct memory_hot {

@@ -302,7 +302,7 @@ static bool landed_meanwhile(struct exchange *x)
         .request = x->request, .policy = x->q.policy, .key = x->q.key, .text = x->worker->variant_text
     };
     enum cache_answer answer = cache_find_in_memory(cache_of(x), &again);
-    bool news = x->arrivals != cache_store_arrivals(cache_of(x)) ||
+    bool news = x->arrivals != cache_store_arrivals(cache_of(x), &x->q.key) ||
                 (answer == CACHE_FOUND && again.object != x->q.object) ||
                 (answer == CACHE_OTHER_VARIANT && x->q.vary == NULL && again.vary != NULL);
     cache_query_end(&again);
@@ -517,7 +517,7 @@ static void look_up(struct exchange *x)
 {
     x->state = EXCHANGE_DECIDE;
     x->from_store = false;
-    x->arrivals = cache_store_arrivals(cache_of(x));
+    x->arrivals = cache_store_arrivals(cache_of(x), &x->q.key);
     x->found = cache_find_in_memory(cache_of(x), &x->q);
     if (x->found == CACHE_FOUND || cache_store(cache_of(x)) == NULL) return;
     if (cache_store_is_cold(cache_of(x)) && own_texts(x, VARIANT_TEXT_MAX) && own_request(x)) {

@@ -211,6 +211,45 @@ START_TEST(what_is_kept_is_found_whole)
 }
 END_TEST
 
+static bool is_in_memory(struct shelf *s)
+{
+    static struct look l;
+    bool found = look(s, &l, "GET /shelf", "", false) == CACHE_FOUND;
+    look_end(&l);
+    return found;
+}
+
+/* When the store has it, and not before; who looked meanwhile hears of it. */
+START_TEST(large_content_stays_in_memory_from_its_second_use_on)
+{
+    static struct look l;
+    bool asked = _i / SIZES == 1, replaces = _i / SIZES == 2, unwritten = _i / SIZES == 3;
+    struct shelf *s = shelf_new(true);
+    struct kept k = { "GET /shelf", "", NULL, sizes[_i % SIZES], 1 }, old = { "GET /shelf", "", NULL, 100, 0 };
+    struct key key;
+    struct variant v;
+    bool fits = k.len < LARGE, is_small = k.len <= OBJECT_INLINE_MAX;
+    if (replaces) keep(s, &old);
+    struct object *o = object_for(s, &k, &key, &v);
+    uint64_t arrivals = cache_store_arrivals(s->cache, &key);
+    cache_admit(s->cache, o, NULL, NULL);
+    object_unref(&o);
+    if (asked) ck_assert(is_in_memory(s) == fits);
+    if (unwritten) s->store->fail = -EAGAIN;
+    fake_commit(s->store);
+    bool stays = fits && (is_small || asked || replaces || unwritten);
+    ck_assert_int_eq(cache_store_arrivals(s->cache, &key) > arrivals, !stays);
+    ck_assert_int_eq(is_in_memory(s), stays);
+    if (!unwritten || stays) {
+        ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_FOUND);
+        ck_assert(is_whole(s, l.q.object, k.len));
+        look_end(&l);
+        ck_assert_int_eq(is_in_memory(s), fits);
+    }
+    shelf_free(s);
+}
+END_TEST
+
 START_TEST(what_is_removed_is_in_neither_tier)
 {
     static struct look l;
@@ -814,6 +853,7 @@ int main(void)
     TCase *t = tcase_create("cache");
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, what_is_kept_is_found_whole, 0, SIZES);
+    tcase_add_loop_test(t, large_content_stays_in_memory_from_its_second_use_on, 0, 4 * SIZES);
     tcase_add_loop_test(t, what_is_removed_is_in_neither_tier, 0, SIZES);
     tcase_add_loop_test(t, what_is_removed_does_not_come_back_while_the_store_still_has_it, 0, SIZES);
     tcase_add_test(t, a_cache_needs_no_store);

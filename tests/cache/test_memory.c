@@ -209,6 +209,29 @@ START_TEST(what_is_not_written_yet_stays)
 }
 END_TEST
 
+START_TEST(who_leaves_unused)
+{
+    struct memory *m = memory_new(MIB);
+    struct object *o[4];
+    for (unsigned n = 0; n < 4; n++) {
+        o[n] = object_of_number(n == 3 ? 2 : n, ENTRY, 0);
+        ck_assert(memory_put(m, o[n], MEMORY_REPLACE));
+    }
+    ck_assert(has(m, 1));
+    ck_assert(is_there(m, 0));
+    ck_assert(memory_leave_unused(m, o[0]));
+    ck_assert(!memory_leave_unused(m, o[0])); /* no longer there */
+    ck_assert(!memory_leave_unused(m, o[1])); /* used */
+    ck_assert(!memory_leave_unused(m, o[2])); /* replaced */
+    ck_assert(!memory_leave_unused(m, o[3])); /* fetched a second time, so asked for a second time */
+    ck_assert(!is_there(m, 0));
+    ck_assert(is_there(m, 1) && is_there(m, 2));
+    ck_assert_uint_eq(stats_of(m).entries, 2);
+    for (unsigned n = 0; n < 4; n++) object_unref(&o[n]);
+    memory_free(m);
+}
+END_TEST
+
 START_TEST(when_nothing_may_leave_nothing_more_is_taken)
 {
     struct memory *m = memory_new(MIB);
@@ -352,6 +375,7 @@ int main(void)
     tcase_add_test(t, what_is_too_large_is_not_kept_and_takes_the_old_one_along);
     tcase_add_test(t, a_scan_leaves_the_hot_ones_where_they_are);
     tcase_add_test(t, what_is_not_written_yet_stays);
+    tcase_add_test(t, who_leaves_unused);
     tcase_add_test(t, when_nothing_may_leave_nothing_more_is_taken);
     tcase_add_test(t, the_last_one_that_may_leave_is_found);
     tcase_add_test(t, a_sweep_sees_each_and_removes_those_denied);
