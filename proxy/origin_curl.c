@@ -122,6 +122,7 @@ static size_t on_line(char *at, size_t size, size_t n, void *channel)
     if (f->phase == READING && f->awaits_content && ch->head.status >= 400) origin_resume_content(f);
     /* curl knows HEAD only without request content; of one with content it would wait for the response's. */
     if (f->phase == READING && f->expects_no_content && f->has_content) origin_fetch_verdict(f, ORIGIN_COMPLETE, "");
+    if (f->phase == READING && origin_head_misleads(&ch->head)) origin_fetch_verdict(f, ORIGIN_COMPLETE, "");
     return f->doomed ? 0 : size * n;
 }
 

@@ -365,7 +365,7 @@ static void begin_content(struct h1_conn *c, int64_t length)
 {
     const struct origin_fetch *f = c->fetch;
     int status = c->head.status;
-    c->reusable = !closes(&c->head);
+    c->reusable = !closes(&c->head) && !origin_head_misleads(&c->head);
     if (f->expects_no_content || status == 204 || status == 304) {
         c->part = OVER;
     } else if (length >= 0) {

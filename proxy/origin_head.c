@@ -136,3 +136,11 @@ const char *origin_head_framing(const struct origin_head *h, int64_t *length)
     if (h->status < 200 || h->status == 204) *length = 0;
     return NULL;
 }
+
+bool origin_head_misleads(const struct origin_head *h)
+{
+    struct field_section s = origin_head_fields(h);
+    const struct field *length = field_first(s, FIELD_CONTENT_LENGTH);
+    if (h->status != 204) return false;
+    return field_first(s, FIELD_TRANSFER_ENCODING) != NULL || (length != NULL && !view_equal(length->value, VIEW("0")));
+}

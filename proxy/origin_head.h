@@ -30,6 +30,10 @@ MUST_USE const char *origin_head_line(struct origin_head *h, struct view line, b
  *  @return        NULL, or why the response is refused */
 MUST_USE const char *origin_head_framing(const struct origin_head *h, int64_t *length);
 
+/** Whether content is announced where none may be, in a 204 (RFC 9110 §6.4.1): if it comes, it looks like the next response,
+ *  so that the connection must not be used again. */
+bool origin_head_misleads(const struct origin_head *h);
+
 static inline struct field_section origin_head_fields(const struct origin_head *h)
 {
     return (struct field_section){ h->lines, h->count };

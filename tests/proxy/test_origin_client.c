@@ -550,6 +550,30 @@ START_TEST(what_follows_an_answer_never_answers_the_next_request)
 }
 END_TEST
 
+START_TEST(a_204_that_announces_content_ends_its_connection)
+{
+    static const char *const announcing[] = { "HTTP/1.1 204 N\r\nContent-Length: 4\r\n\r\n",
+                                              "HTTP/1.1 204 N\r\nTransfer-Encoding: chunked\r\n\r\n" };
+    const struct raw_step script[] = {
+        { HEAR, NULL, 0 },  { SAY, announcing[_i], 0 }, { HEAR, NULL, 0 }, /* the end of the connection */
+        { CLOSE, NULL, 0 }, { HEAR, NULL, 0 },          { SAY, OK "Content-Length: 4\r\n\r\ngood", 0 },
+        { END, NULL, 0 }
+    };
+    struct stage s;
+    struct heard first = { .status = 0 }, second = { .status = 0 };
+    struct origin_stats stats;
+    stage_open(&s, script);
+    get(&s, &first, "GET");
+    ck_assert_int_eq(first.result, ORIGIN_COMPLETE);
+    ck_assert_int_eq(first.status, 204);
+    get(&s, &second, "GET");
+    ck_assert_str_eq(second.content, "good");
+    origin_stats(s.client, &stats);
+    ck_assert_uint_eq(stats.reused, 0);
+    stage_close(&s);
+}
+END_TEST
+
 /* ---- connections that die */
 
 static const struct raw_step dies_when_reused[] = {
@@ -1169,6 +1193,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, a_connection_serves_every_kind_of_request);
     tcase_add_test(t, the_environment_does_not_choose_a_proxy);
     tcase_add_loop_test(t, what_follows_an_answer_never_answers_the_next_request, 0, 5);
+    tcase_add_loop_test(t, a_204_that_announces_content_ends_its_connection, 0, 2);
     tcase_add_test(t, a_safe_request_is_repeated_on_a_fresh_connection);
     tcase_add_loop_test(t, an_unsafe_request_is_sent_once, 0, 3);
     tcase_add_loop_test(t, a_broken_connection_is_noticed, 0, COUNT(breaks));
