@@ -23,10 +23,12 @@ static json_t *origin_json(struct origin_state *o, int64_t now_ms)
     for (size_t i = 0; i < o->server_count; i++)
         (void)json_array_append_new(servers, server_json(&o->servers[i], now_ms));
     struct gate_counts gate = origin_gate_counts(&o->gate);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "places_taken", (json_int_t)gate.taken, "waiting",
-                     (json_int_t)gate.waiting, "queue_full", (json_int_t)gate.refused, "retries",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "places_taken", (json_int_t)gate.taken,
+                     "waiting", (json_int_t)gate.waiting, "queue_full", (json_int_t)gate.refused, "retries",
                      (json_int_t)count_of(&o->retries), "retries_refused", (json_int_t)count_of(&o->retries_refused),
-                     "all_down", (json_int_t)count_of(&o->all_down), "servers", servers);
+                     "all_down", (json_int_t)count_of(&o->all_down), "hedges", (json_int_t)count_of(&o->hedges),
+                     "hedges_refused", (json_int_t)count_of(&o->hedges_refused), "hedges_won",
+                     (json_int_t)count_of(&o->hedges_won), "servers", servers);
 }
 
 json_t *origins_json(const struct site *s, int64_t now_ms)
@@ -61,7 +63,10 @@ static long long origin_value(struct origin_state *o, size_t row)
     case 0: return count_of(&o->retries);
     case 1: return count_of(&o->retries_refused);
     case 2: return count_of(&o->all_down);
-    case 3: return (long long)gate.waiting;
+    case 3: return count_of(&o->hedges);
+    case 4: return count_of(&o->hedges_refused);
+    case 5: return count_of(&o->hedges_won);
+    case 6: return (long long)gate.waiting;
     default: return (long long)gate.refused;
     }
 }
@@ -77,6 +82,9 @@ static const struct {
     { "origin_retries_total", "counter", "Requests sent again, to another server" },
     { "origin_retries_refused_total", "counter", "Requests not sent again because the budget was spent" },
     { "origin_all_down_total", "counter", "Requests that found every server down" },
+    { "origin_hedges_total", "counter", "Second requests sent while the first waited for its answer" },
+    { "origin_hedges_refused_total", "counter", "Second requests not sent because the budget was spent" },
+    { "origin_hedges_won_total", "counter", "Second requests that were answered first" },
     { "origin_waiting", "gauge", "Fetches that wait for a place" },
     { "origin_queue_full_total", "counter", "Fetches refused because too many waited" },
 };

@@ -1,6 +1,7 @@
 #include "proxy/config.h"
 
 #include "proxy/config_tables.h"
+#include "proxy/first_byte.h"
 #include "proxy/origin_state.h"
 #include "proxy/route_protection.h"
 #include "proxy/route_table.h"
@@ -337,8 +338,9 @@ static void finish_policy(struct policy *p, bool credentials_are_ours)
     p->authorization_is_ours = credentials_are_ours;
 }
 
-static void set_origin(struct route *r, const struct origin_settings *o)
+static void set_origin(struct loading *l, struct route *r, const struct origin_settings *o)
 {
+    if (o->retries.hedge && o->server_count > 1) r->first_bytes = reader_alloc(&l->reader, sizeof *r->first_bytes);
     r->kind = ROUTE_PROXY;
     r->origin = o;
     r->server = o->servers[0].server;
@@ -358,7 +360,7 @@ static void finish_kind(struct loading *l, struct route *r)
     struct origin_settings *o =
         r->origin_name != NULL ? find_origin(l, r->origin_name, r->origin_place) : l->own_origin;
     if (o != NULL && o->server_count > 0)
-        set_origin(r, o);
+        set_origin(l, r, o);
     else if (o == NULL && r->origin_name == NULL && report_of(l)->count == before && l->file->origin == NULL)
         report_at(report_of(l), r->place, "a route without an origin; origin: NAME, redirect: or answer:");
 }
@@ -435,7 +437,7 @@ static void load_unmatched(struct loading *l)
     r->policy.store = l->own_origin != NULL && r->policy.store;
     if (l->own_origin != NULL && l->own_origin->server_count > 0) {
         r->answer.status = -1;
-        set_origin(r, l->own_origin);
+        set_origin(l, r, l->own_origin);
     } else if (l->site->route_count == 0 && report_is_clean(report_of(l))) {
         report_at(report_of(l),
                   (struct place){ .file = l->options->config_path != NULL ? l->options->config_path : "weir" },

@@ -191,6 +191,8 @@ static const struct setting retry_rows[] = {
     { "attempts", SETTING_INT, AT(retries.attempts), .most = 10, .help = "on other servers, safe methods only" },
     { "budget", SETTING_PERCENT, AT(retries.budget_percent), .most = 100, .help = "of the requests" },
     { "on_5xx", SETTING_FLAG, AT(retries.on_5xx), .help = "502, 503 and 504 are tried elsewhere too" },
+    { "hedge", SETTING_FLAG, AT(retries.hedge),
+      .help = "a safe request without an answer after its route's p95 is sent to a second server" },
 };
 static const struct schema retries_schema = { SCHEMA_ROWS(retry_rows), NULL };
 

@@ -55,14 +55,14 @@ static const struct origin_handler origin_handler;
 
 static ssize_t read_upload(void *arg, uint8_t *to, size_t cap)
 {
-    struct fetch *f = arg;
+    struct fetch *f = ((struct fetch_attempt *)arg)->fetch;
     return upload_take(f->upload, to, cap);
 }
 
 static void upload_filled(void *arg)
 {
     struct fetch *f = arg;
-    if (f->transfer != NULL) origin_resume_content(f->transfer);
+    if (f->attempt->transfer != NULL) origin_resume_content(f->attempt->transfer);
 }
 
 static void set_validators(const struct fetch *f, struct field *room, struct forward_context *c)
@@ -72,8 +72,9 @@ static void set_validators(const struct fetch *f, struct field *room, struct for
     c->drop_conditions = true;
 }
 
-static bool ask_server(struct fetch *f)
+bool fetch_ask(struct fetch_attempt *a)
 {
+    struct fetch *f = a->fetch;
     struct field room[RECORD_FIELDS_MAX];
     struct forward_lines lines;
     char target[FRONT_TARGET_MAX + 1024];
@@ -82,8 +83,8 @@ static bool ask_server(struct fetch *f)
         .client_https = f->request.https,
         .via_pseudonym = VIEW("weir"),
         .instance = view_of_str(f->worker->weir->instance),
-        .origin_authority = fetch_server(f)->host,
-        .path_prefix = fetch_server(f)->server.path_prefix,
+        .origin_authority = fetch_server(a)->host,
+        .path_prefix = fetch_server(a)->server.path_prefix,
         .drop_conditions = f->drop_conditions,
         .range_first = -1,
         .range_last = -1,
@@ -102,7 +103,7 @@ static bool ask_server(struct fetch *f)
     int target_len = forward_target(&head, &c, target, sizeof target);
     if (target_len < 0 || forward_request(&head, &c, &lines) != 0) return false;
     struct origin_request request = {
-        .server = &fetch_server(f)->server,
+        .server = &fetch_server(a)->server,
         .method = f->request.method_name,
         .target = view_of(target, (size_t)target_len),
         .lines = lines.lines,
@@ -112,9 +113,10 @@ static bool ask_server(struct fetch *f)
         .may_resend = method_is_safe(f->request.method) && f->upload == NULL,
         .expects_no_content = f->request.method == METHOD_HEAD,
     };
-    f->times.request_time_s = fetch_now_s(f);
-    f->transfer = origin_fetch(f->worker->origin, &request, &origin_handler, f);
-    if (f->transfer == NULL) return false;
+    a->status = 0;
+    a->request_time_s = fetch_now_s(f);
+    a->transfer = origin_fetch(f->worker->origin, &request, &origin_handler, a);
+    if (a->transfer == NULL) return false;
     stats_add(&f->worker->counters.fetches, 1);
     if (f->validating) stats_add(&f->worker->counters.validations, 1);
     return true;
@@ -123,8 +125,11 @@ static bool ask_server(struct fetch *f)
 /* Ask the server that was chosen. */
 static bool ask(struct fetch *f)
 {
-    if (ask_server(f)) return true;
-    fetch_leave_server(f, ORIGIN_CANCELLED);
+    if (fetch_ask(f->attempt)) {
+        fetch_arm_hedge(f);
+        return true;
+    }
+    fetch_leave_server(f->attempt, ORIGIN_CANCELLED);
     f->refusal = "origin-queue-full";
     return false;
 }
@@ -173,8 +178,8 @@ static void resume_run(struct loop_task *t)
     struct fetch *f = HOLDER_OF(t, struct fetch, resume_task);
     if (f->refs == 0)
         fetch_free_when_quiet(f);
-    else if (f->transfer != NULL)
-        origin_resume(f->transfer);
+    else if (f->attempt->transfer != NULL)
+        origin_resume(f->attempt->transfer);
 }
 
 /* The content of a query is part of its key, and whole: each fetch for that key sends a copy of its own, once more where what
@@ -212,6 +217,8 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
         return NULL;
     }
     f->refs = 1; /* its own, until it is over */
+    f->attempts[0].fetch = f->attempts[1].fetch = f;
+    f->attempt = &f->attempts[0];
     f->worker = s->worker;
     f->lease = site_lease_ref(s->lease);
     f->site = f->lease->site;
@@ -245,7 +252,7 @@ void fetch_forget_listener(struct fetch *f)
      * through to its head: the origin may have acted on it, and what it invalidates must be known. */
     bool wanted = f->storing || flight_waiters(f->flight) > 0 || f->in_background ||
                   (!f->has_response && (f->may_store || !method_is_safe(f->request.method)));
-    if (!wanted && f->transfer != NULL && !f->ended) origin_cancel(f->transfer);
+    if (!wanted && !f->ended) fetch_cancel(f);
     if (!wanted && f->waiting) fetch_stop_waiting(f, "cancelled");
 }
 
@@ -268,7 +275,9 @@ const struct fetch_response *fetch_response(const struct fetch *f)
 
 static void on_interim(void *arg, int status, struct field_section fields)
 {
-    struct fetch *f = arg;
+    struct fetch_attempt *a = arg;
+    struct fetch *f = a->fetch;
+    if (a->lost || fetch_is_racing(f)) return; /* the other one's response may be the one that is taken */
     f->interim_sent = true;
     if (f->listener != NULL) f->listener->interim(f->listener, status, fields);
 }
@@ -285,11 +294,14 @@ static void on_missing_part(struct fetch *f, const struct response_head *head)
 
 static void on_head(void *arg, const struct response_head *head, int64_t content_length)
 {
-    struct fetch *f = arg;
+    struct fetch_attempt *a = arg;
+    struct fetch *f = a->fetch;
+    if (a->lost || !fetch_head_wins(a, head->status)) return;
     if (fetch_goes_elsewhere(f, head->status)) {
-        origin_cancel(f->transfer);
+        origin_cancel(a->transfer);
         return;
     }
+    f->times.request_time_s = a->request_time_s;
     f->times.response_time_s = fetch_now_s(f);
     if (f->completing && (head->status == 206 || head->status == 416)) {
         on_missing_part(f, head);
@@ -298,13 +310,13 @@ static void on_head(void *arg, const struct response_head *head, int64_t content
     f->completing = false;
     bool no_content = f->request.method == METHOD_HEAD || head->status == 204 || head->status == 304;
     if (!fetch_copy_response(f, head)) {
-        origin_cancel(f->transfer);
+        origin_cancel(a->transfer);
         return;
     }
     if (f->validating && head->status == 304) return; /* decided when it has ended */
     fetch_decide_storing(f, head, content_length);
     if (!fetch_begin_body(f, no_content && f->request.method != METHOD_HEAD ? 0 : content_length)) {
-        origin_cancel(f->transfer);
+        origin_cancel(a->transfer);
         return;
     }
     if (head->status == 304) f->response.content_length = content_length; /* of the 200 it stands for: RFC 9110 §8.6 */
@@ -321,27 +333,30 @@ static bool is_read(const struct fetch *f)
 
 static void on_content(void *arg, const uint8_t *at, size_t len)
 {
-    struct fetch *f = arg;
+    struct fetch_attempt *a = arg;
+    struct fetch *f = a->fetch;
+    if (a->lost) return;
     stats_add(&f->worker->counters.bytes_fetched, len);
     if (f->response.body == NULL) return; /* content of a 304: none of it is used */
     switch (body_append(f->response.body, at, len)) {
     case BODY_GO_ON: break;
     case BODY_PAUSE:
         if (body_is_storing(f->response.body) || is_read(f)) /* somebody will make room */
-            origin_pause(f->transfer);
+            origin_pause(a->transfer);
         else
-            origin_cancel(f->transfer);
+            origin_cancel(a->transfer);
         break;
-    case BODY_NO_MEMORY: origin_cancel(f->transfer); break;
+    case BODY_NO_MEMORY: origin_cancel(a->transfer); break;
     }
     if (f->storing && body_filled(f->response.body) > fetch_content_limit(f)) fetch_stop_storing(f);
-    if (f->has_response && !f->storing && !is_read(f)) origin_cancel(f->transfer);
+    if (f->has_response && !f->storing && !is_read(f)) origin_cancel(a->transfer);
 }
 
 static void *content_room(void *arg, size_t *cap)
 {
-    struct fetch *f = arg;
-    return f->response.body != NULL ? body_room(f->response.body, cap) : NULL;
+    struct fetch_attempt *a = arg;
+    struct fetch *f = a->fetch;
+    return !a->lost && f->response.body != NULL ? body_room(f->response.body, cap) : NULL;
 }
 
 /* ---- the end */
@@ -377,10 +392,12 @@ static bool forward_anew(struct fetch *f)
 
 static void on_end(void *arg, enum origin_result result, const char *why)
 {
-    struct fetch *f = arg;
+    struct fetch_attempt *a = arg;
+    struct fetch *f = a->fetch;
     (void)why;
-    f->transfer = NULL;
-    fetch_leave_server(f, result);
+    a->transfer = NULL;
+    fetch_leave_server(a, result);
+    if (!fetch_attempt_was_last(a, result)) return;
     if (fetch_tries_again(f, result) && ask(f)) return; /* under way again */
     bool complete = result == ORIGIN_COMPLETE;
     bool not_modified = f->validating && f->response.status == 304 && f->response.body == NULL;

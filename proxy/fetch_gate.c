@@ -49,3 +49,13 @@ void fetch_stop_waiting(struct fetch *f, const char *why)
     f->waiting = false;
     fetch_refuse(f, why);
 }
+
+bool fetch_take_second_place(struct fetch *f)
+{
+    return origin_gate_try(gate_of(f));
+}
+
+void fetch_leave_second_place(struct fetch *f)
+{
+    origin_gate_leave(gate_of(f));
+}

@@ -16,6 +16,17 @@ enum { FETCH_TAGS_MAX = TAG_MAX + 1 + 2 }; /* what tags_of_response gives, the h
 
 enum { FETCH_PERSONAL_MAX = 32 };
 
+/* The request at one server. A fetch has one under way, or for a while two (fetch_hedge.c). */
+struct fetch_attempt {
+    struct fetch *fetch;
+    struct origin_fetch *transfer; /* NULL: not under way */
+    struct server_pick pick;       /* whom it asks */
+    int status;                    /* of its response; 0: none yet */
+    bool is_hedge;                 /* the second of two */
+    bool lost;                     /* the other one's response is taken: what it says any more is of no interest */
+    int64_t request_time_s, asked_us;
+};
+
 struct fetch {
     unsigned refs;
     struct worker *worker;
@@ -36,18 +47,19 @@ struct fetch {
     bool anew; /* what came does not fit what is stored: fetch again, plainly, when this has ended */
     struct upload *upload;
     struct fetch_listener *listener;
-    struct origin_fetch *transfer; /* NULL: not under way */
-    struct gate_waiter waiter;     /* for a place at the origin */
+    struct fetch_attempt attempts[2];
+    struct fetch_attempt *attempt; /* the one that counts; of two under way the first, until a response comes */
+    bool hedged; /* there was a second; it holds a reference and a place until it ends, or the first does */
+    struct loop_timer hedge_timer;
+    struct gate_waiter waiter; /* for a place at the origin */
     struct loop_timer gate_timer;
     bool waiting, has_place;
-    struct server_pick pick;    /* whom the transfer asks */
     struct servers_tried tried; /* who failed */
     unsigned tries;
     const char *refusal; /* why nobody was asked */
     int retry_after_s;   /* when it may be otherwise; 0: not known */
-    int server_status;   /* of the transfer's response; 0: none yet */
-    bool interim_sent;   /* the client has heard of this transfer */
-    bool elsewhere;      /* what came is not taken: another server is asked when this transfer has ended */
+    bool interim_sent;   /* the client has heard of this request */
+    bool elsewhere;      /* what came is not taken: another server is asked when this attempt has ended */
     int64_t begun_us;
     struct response_times times;
     struct fetch_response response;
@@ -81,17 +93,38 @@ MUST_USE bool fetch_copy_response(struct fetch *f, const struct response_head *h
 /* ---- fetch_server.c */
 /** Choose whom to ask; fetch_leave_server says what came of it. @return false: all are down, or were asked already */
 MUST_USE bool fetch_choose_server(struct fetch *f);
-const struct origin_server_settings *fetch_server(const struct fetch *f);
-void fetch_leave_server(struct fetch *f, enum origin_result result);
+/** A second server for the hedge attempt, not a backup beside one that is none. The budget has been asked.
+ *  @return false: there is none, or the budget is spent */
+MUST_USE bool fetch_choose_hedge(struct fetch *f, struct fetch_attempt *hedge);
+const struct origin_server_settings *fetch_server(const struct fetch_attempt *a);
+void fetch_leave_server(struct fetch_attempt *a, enum origin_result result);
 /** After a failure: another server is chosen. Safe requests only, before the client heard anything, within the budget. */
 MUST_USE bool fetch_tries_again(struct fetch *f, enum origin_result result);
 /** A head came: whether it is to be let go, because another server may have a better answer. */
 MUST_USE bool fetch_goes_elsewhere(struct fetch *f, int status);
 
+/* ---- fetch_hedge.c */
+
+/** An attempt has begun: should it take too long, fetch_ask_beside is called. */
+void fetch_arm_hedge(struct fetch *f);
+/** A head came. @return false: it is not taken, the other attempt may have a better one */
+MUST_USE bool fetch_head_wins(struct fetch_attempt *a, int status);
+/** An attempt has ended. @return false: the fetch goes on with the other one, or has done so */
+MUST_USE bool fetch_attempt_was_last(struct fetch_attempt *a, enum origin_result result);
+/** Cancel what is under way; it ends later, from the loop. */
+void fetch_cancel(struct fetch *f);
+/** Whether two are under way. */
+bool fetch_is_racing(const struct fetch *f);
+/** fetch.c: ask its server. @return false: the queue there is full, or no memory */
+MUST_USE bool fetch_ask(struct fetch_attempt *a);
+
 /* ---- fetch_gate.c */
 /** GATE_WAIT: fetch_is_admitted or fetch_refuse is called later. */
 MUST_USE enum gate_verdict fetch_enter_gate(struct fetch *f);
 void fetch_leave_gate(struct fetch *f);
+/** One place more, without waiting for it; and back. */
+MUST_USE bool fetch_take_second_place(struct fetch *f);
+void fetch_leave_second_place(struct fetch *f);
 /** Give up waiting, unless it has a place by now. */
 void fetch_stop_waiting(struct fetch *f, const char *why);
 /** fetch.c: it has its place. */

@@ -51,7 +51,7 @@ bool fetch_invalidate(struct fetch *f)
     struct purge_request purge = { .uris = uris, .uri_ids = ids, .group_authority = f->request.authority };
     if (inv != NULL && text != NULL) {
         struct response_head head = { .status = f->response.status, .fields = f->response.fields };
-        const char *told = fetch_server(f)->host;
+        const char *told = fetch_server(f->attempt)->host;
         invalidation_of(&f->request, &head, told != NULL ? view_of_str(told) : VIEW(""), inv);
         for (size_t i = 0; i < inv->uri_count; i++) {
             struct key key;

@@ -28,15 +28,14 @@ bool fetch_choose_server(struct fetch *f)
         f->retry_after_s = origin_state_retry_after_s(state_of(f), now_of(f));
         return false;
     }
-    f->pick = pick;
-    f->server_status = 0;
+    f->attempt->pick = pick;
     f->tries++;
     return true;
 }
 
-const struct origin_server_settings *fetch_server(const struct fetch *f)
+const struct origin_server_settings *fetch_server(const struct fetch_attempt *a)
 {
-    return &f->route->origin->servers[f->pick.server];
+    return &a->fetch->route->origin->servers[a->pick.server];
 }
 
 static bool is_overloaded(int status)
@@ -44,9 +43,9 @@ static bool is_overloaded(int status)
     return status == 502 || status == 503 || status == 504;
 }
 
-static enum breaker_result result_of(const struct fetch *f, enum origin_result result)
+static enum breaker_result result_of(const struct fetch_attempt *a, enum origin_result result)
 {
-    bool bad_status = is_overloaded(f->server_status) && f->route->origin->breaker.on_5xx;
+    bool bad_status = is_overloaded(a->status) && a->fetch->route->origin->breaker.on_5xx;
     switch (result) {
     case ORIGIN_UNREACHABLE:
     case ORIGIN_TLS:
@@ -58,14 +57,15 @@ static enum breaker_result result_of(const struct fetch *f, enum origin_result r
     case ORIGIN_QUEUE_FULL:
     case ORIGIN_CANCELLED: break; /* by us; what the head said counts all the same */
     }
-    if (f->server_status == 0) return BREAKER_NEITHER;
+    if (a->status == 0) return BREAKER_NEITHER;
     return bad_status ? BREAKER_FAILURE : BREAKER_SUCCESS;
 }
 
-void fetch_leave_server(struct fetch *f, enum origin_result result)
+void fetch_leave_server(struct fetch_attempt *a, enum origin_result result)
 {
-    origin_state_report(state_of(f), f->pick, result_of(f, result), now_of(f));
-    if (result != ORIGIN_COMPLETE || is_overloaded(f->server_status)) servers_tried_add(&f->tried, f->pick.server);
+    struct fetch *f = a->fetch;
+    origin_state_report(state_of(f), a->pick, result_of(a, result), now_of(f));
+    if (result != ORIGIN_COMPLETE || is_overloaded(a->status)) servers_tried_add(&f->tried, a->pick.server);
 }
 
 /* ---- asking another one */
@@ -86,18 +86,24 @@ static bool is_repeatable(const struct fetch *f)
            (f->request.method == METHOD_POST && f->route->retry_post && has_idempotency_key(f));
 }
 
-static bool has_another(const struct fetch *f)
+static struct servers_tried tried_and_asked(const struct fetch *f)
 {
     struct servers_tried tried = f->tried;
-    servers_tried_add(&tried, f->pick.server);
-    return origin_state_has_other(state_of(f), &tried, now_of(f));
+    servers_tried_add(&tried, f->attempt->pick.server);
+    return tried;
+}
+
+static bool may_ask_another(const struct fetch *f, const struct servers_tried *not_those)
+{
+    const struct origin_settings *o = f->route->origin;
+    return o->server_count > 1 && f->tries <= (unsigned)o->retries.attempts && is_repeatable(f) &&
+           origin_state_has_other(state_of(f), not_those, now_of(f));
 }
 
 static bool may_try_again(struct fetch *f)
 {
-    const struct origin_settings *o = f->route->origin;
-    return o->server_count > 1 && f->tries <= (unsigned)o->retries.attempts && is_repeatable(f) &&
-           (f->upload == NULL || upload_may_rewind(f->upload)) && has_another(f) &&
+    struct servers_tried tried = tried_and_asked(f);
+    return may_ask_another(f, &tried) && (f->upload == NULL || upload_may_rewind(f->upload)) &&
            origin_state_may_retry(state_of(f), now_of(f));
 }
 
@@ -111,7 +117,7 @@ bool fetch_tries_again(struct fetch *f, enum origin_result result)
 {
     bool decided = f->elsewhere;
     f->elsewhere = false;
-    if (!decided && (!was_no_answer(result) || f->server_status != 0 || !may_try_again(f))) return false;
+    if (!decided && (!was_no_answer(result) || f->attempt->status != 0 || !may_try_again(f))) return false;
     if (!fetch_choose_server(f)) return false;
     if (f->upload != NULL) upload_rewind(f->upload);
     stats_add(&f->worker->counters.retries, 1);
@@ -120,7 +126,21 @@ bool fetch_tries_again(struct fetch *f, enum origin_result result)
 
 bool fetch_goes_elsewhere(struct fetch *f, int status)
 {
-    f->server_status = status;
     f->elsewhere = is_overloaded(status) && f->route->origin->retries.on_5xx && may_try_again(f);
     return f->elsewhere;
+}
+
+/* ---- asking two at once */
+
+bool fetch_choose_hedge(struct fetch *f, struct fetch_attempt *hedge)
+{
+    const struct origin_settings *o = f->route->origin;
+    struct servers_tried tried = tried_and_asked(f);
+    for (size_t i = 0; i < o->server_count; i++)
+        if (o->servers[i].backup && !fetch_server(f->attempt)->backup) servers_tried_add(&tried, (int)i);
+    if (!may_ask_another(f, &tried) || !origin_state_may_hedge(state_of(f), now_of(f))) return false;
+    hedge->pick = origin_state_pick(state_of(f), &tried, balance_hash(f), now_of(f));
+    if (hedge->pick.server == BALANCE_NONE) return false;
+    f->tries++;
+    return true;
 }

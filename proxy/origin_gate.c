@@ -41,6 +41,16 @@ enum gate_verdict origin_gate_enter(struct origin_gate *g, struct gate_waiter *w
     return verdict;
 }
 
+bool origin_gate_try(struct origin_gate *g)
+{
+    if (g->places == 0) return true;
+    pthread_mutex_lock(&g->lock);
+    bool free_place = g->taken < g->places;
+    if (free_place) g->taken++;
+    pthread_mutex_unlock(&g->lock);
+    return free_place;
+}
+
 static void dequeue(struct origin_gate *g, struct gate_waiter *w)
 {
     TAILQ_REMOVE(&g->queues[w->background], w, in_queue);

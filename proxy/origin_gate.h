@@ -33,6 +33,8 @@ void origin_gate_end(struct origin_gate *g);
 enum gate_verdict { GATE_OPEN, GATE_WAIT, GATE_FULL };
 /** GATE_OPEN: a place is taken, to be left. GATE_WAIT: w->admitted is posted once it has a place. */
 MUST_USE enum gate_verdict origin_gate_enter(struct origin_gate *g, struct gate_waiter *w);
+/** A place only if one is free at once. */
+MUST_USE bool origin_gate_try(struct origin_gate *g);
 void origin_gate_leave(struct origin_gate *g);
 /** Wait no longer. @return false: it has a place already, and is being told */
 MUST_USE bool origin_gate_cancel(struct origin_gate *g, struct gate_waiter *w);

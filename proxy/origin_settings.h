@@ -51,6 +51,7 @@ struct origin_retries {
     int attempts;       /* on other servers, beyond the first try */
     int budget_percent; /* of the requests of the last ten seconds */
     bool on_5xx;        /* 502, 503 and 504 are tried elsewhere too */
+    bool hedge;         /* one that waits longer than others on its route is sent to a second server */
 };
 
 struct origin_state;

@@ -156,6 +156,13 @@ bool origin_state_may_retry(struct origin_state *o, int64_t now_ms)
     return may;
 }
 
+bool origin_state_may_hedge(struct origin_state *o, int64_t now_ms)
+{
+    bool may = retry_budget_take(&o->budget, o->settings->retries.budget_percent, now_ms / 1000);
+    atomic_fetch_add_explicit(may ? &o->hedges : &o->hedges_refused, 1, memory_order_relaxed);
+    return may;
+}
+
 /* ---- news */
 
 static void say(const struct origin_state *o, const struct server_state *s, const char *news)

@@ -30,6 +30,7 @@ struct origin_state {
     struct retry_budget budget;
     struct origin_gate gate;
     _Atomic uint64_t retries, retries_refused, all_down;
+    _Atomic uint64_t hedges, hedges_refused, hedges_won; /* second requests, and those that were answered first */
     size_t server_count;
     struct server_state servers[];
 };
@@ -62,6 +63,8 @@ void servers_tried_add(struct servers_tried *t, int server);
 
 /** Whether the budget has room for trying a request again; counted when it has. */
 MUST_USE bool origin_state_may_retry(struct origin_state *o, int64_t now_ms);
+/** The same for asking a second server while the first still may answer. */
+MUST_USE bool origin_state_may_hedge(struct origin_state *o, int64_t now_ms);
 
 /** How a server does, in a word: "well", "ill", "open" (left alone), "probing". */
 const char *server_state_name(const struct server_state *s, int64_t now_ms);

@@ -54,7 +54,8 @@ struct route_answer {
     struct view content;
 };
 
-struct protection; /* route_protection.h */
+struct protection;       /* route_protection.h */
+struct first_byte_times; /* first_byte.h */
 
 struct route {
     struct policy policy;
@@ -71,9 +72,10 @@ struct route {
     struct field_edits request, response;
     struct route_redirect redirect;
     struct route_answer answer;
-    struct protection *protection; /* NULL: open to all */
-    int64_t request_limit_bytes;   /* a longer request content is refused; -1: none */
-    bool retry_post;               /* a POST with Idempotency-Key may be tried again */
+    struct protection *protection;        /* NULL: open to all */
+    int64_t request_limit_bytes;          /* a longer request content is refused; -1: none */
+    bool retry_post;                      /* a POST with Idempotency-Key may be tried again */
+    struct first_byte_times *first_bytes; /* how long origins take to answer; NULL: nobody wants to know */
 };
 
 /** The request's fields as the origin is to hear them: `fields` after the route's edits; borrows from both.

@@ -28,6 +28,7 @@
     X(fetches, "fetches_total", "Requests sent to the origin")                                                         \
     X(fetch_failures, "fetch_failures_total", "Fetches that brought no response or a truncated one")                   \
     X(retries, "retries_total", "Requests sent again, to another server of the origin")                                \
+    X(hedges, "hedges_total", "Requests sent to a second server while the first was slow to answer")                   \
     X(refreshes, "refreshes_total", "Fetches in the background")                                                       \
     X(stored, "stored_total", "Responses stored")                                                                      \
     X(invalidations, "invalidations_total", "Unsafe requests that invalidated stored responses")                       \

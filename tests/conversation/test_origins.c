@@ -136,6 +136,176 @@ START_TEST(all_down_is_stale_where_that_is_allowed)
 }
 END_TEST
 
+/* ---- hedged requests: the next one goes to the scene's own server, which takes its time */
+
+enum { ENOUGH = 32 /* times before weir knows what is slow */ };
+
+static struct pair hedging_begin(const char *settings, int known)
+{
+    struct pair p = pair_begin(settings);
+    const struct answer quick = {
+        .status = "200", .fields = "Cache-Control: no-store", .body = "x", .times = known / 2
+    };
+    origin_script(p.other, &quick);
+    origin_does(p.s, &quick);
+    for (int i = 0; i < known; i++) {
+        client_asks(p.s, "GET /quick", "");
+        client_hears(p.s, "200", "", "x");
+    }
+    return p;
+}
+
+static void counts_hedges(struct pair *p, const char *sent, const char *won)
+{
+    admin_asks(p->s, "GET /v1/stats", "");
+    admin_hears(p->s, "200", "");
+    admin_heard_member(p->s, "hedges", sent);
+    admin_heard_member(p->s, "hedges_won", won);
+}
+
+#define HEDGE ", retries: {hedge: true}, breaker: {failures: 1, open: 600s}"
+
+static const struct hedge_row {
+    const char *settings, *request, *content;
+    int known;
+    struct answer second;
+    bool sent, won;
+    const char *why;
+} hedges[] = {
+    { HEDGE, "GET /a", NULL, ENOUGH, { .status = "200", .body = "pear" }, true, true, "the first answer is taken" },
+    { HEDGE, "GET /a", NULL, ENOUGH, { .status = "404", .body = "pear" }, true, true, "that is one" },
+    { HEDGE, "HEAD /a", NULL, ENOUGH, { .status = "200", .body = "" }, true, true, "HEAD is safe" },
+    { HEDGE, "GET /a", NULL, ENOUGH, { .status = "503", .body = "pear" }, true, false, "a failure is not taken" },
+    { HEDGE, "GET /a", NULL, ENOUGH, { .raw = "HTTP/1.1 200 OK\r\nA", .ending = CUT }, true, false, "half a head" },
+    { HEDGE, "GET /a", NULL, ENOUGH - 2, { .status = "200" }, false, false, "too little is known" },
+    { HEDGE, "POST /a", "plum", ENOUGH, { .status = "200" }, false, false, "not safe" },
+    { HEDGE, "DELETE /a", NULL, ENOUGH, { .status = "200" }, false, false, "not safe either" },
+    { HEDGE, "QUERY /a", "plum", ENOUGH, { .status = "200" }, false, false, "there is content" },
+    { HEDGE ", in_flight: 1", "GET /a", NULL, ENOUGH, { .status = "200" }, false, false, "there is no second place" },
+    { ", retries: {hedge: true, budget: 0%}", "GET /a", NULL, ENOUGH, { .status = "200" }, false, false, "no budget" },
+    { ", retries: {hedge: true, attempts: 0}",
+      "GET /a",
+      NULL,
+      ENOUGH,
+      { .status = "200" },
+      false,
+      false,
+      "none wanted" },
+    { "", "GET /a", NULL, ENOUGH, { .status = "200" }, false, false, "off by default" },
+};
+
+START_TEST(what_takes_too_long_is_asked_of_another_server_too)
+{
+    const struct hedge_row *row = &hedges[_i];
+    struct pair p = hedging_begin(row->settings, row->known);
+    struct gate slow = { 0 };
+    struct answer second = row->second;
+    size_t quick = (size_t)row->known / 2;
+    second.fields = "Cache-Control: no-store";
+    origin_answers_as(p.s, .status = "200", .fields = "Cache-Control: no-store", .body = "plum", .hold = &slow);
+    if (row->sent) origin_script(p.other, &second);
+    if (row->content != NULL)
+        client_sends(p.s, row->request, "Content-Type: text/plain", row->content);
+    else
+        client_asks(p.s, row->request, "");
+    origin_waits_at(p.s, &slow, 1);
+    if (row->sent && !origin_wait_count(p.other, quick + 1)) scene_fail(AT(p.s), "not asked: %s", row->why);
+    if (!row->won) hears_nothing(p.s, scene_client(p.s), 100);
+    if (!row->won) gate_opens(p.s, &slow);
+    const char *body = strncmp(row->request, "HEAD", 4) == 0 ? "" : row->won ? "pear" : "plum";
+    client_hears(p.s, row->won ? row->second.status : "200", "", body);
+    if (origin_count(p.other) != quick + row->sent) scene_fail(AT(p.s), "asked: %s", row->why);
+    counts_hedges(&p, row->sent ? "1" : "0", row->won ? "1" : "0");
+    if (row->won) gate_opens(p.s, &slow);
+    pair_end(&p);
+}
+END_TEST
+
+/* Nor is the slow server left alone, though one failure would do. */
+START_TEST(whoever_was_slower_has_not_failed)
+{
+    struct pair p = hedging_begin(HEDGE, ENOUGH);
+    struct gate slow = { 0 };
+    origin_answers_as(p.s, .status = "200", .body = "plum", .hold = &slow);
+    other_answers(&p, "200", "pear");
+    client_asks(p.s, "GET /a", "");
+    client_hears(p.s, "200", "", "pear");
+    gate_opens(p.s, &slow);
+    const struct answer quick = { .status = "200", .fields = "Cache-Control: no-store", .body = "x", .times = ALWAYS };
+    size_t asked = origin_count(scene_origin(p.s));
+    origin_does(p.s, &quick);
+    origin_script(p.other, &quick);
+    for (int i = 0; i < 4; i++) {
+        client_asks(p.s, "GET /b", "");
+        client_hears(p.s, "200", "", "x");
+    }
+    holds(p.s, origin_count(scene_origin(p.s)) > asked);
+    admin_asks(p.s, "GET /v1/stats", "");
+    admin_hears(p.s, "200", "");
+    admin_heard_member(p.s, "state", "\"well\"");
+    admin_heard_member(p.s, "failures", "0");
+    pair_end(&p);
+}
+END_TEST
+
+START_TEST(when_both_fail_it_has_failed)
+{
+    struct pair p = hedging_begin(HEDGE, ENOUGH);
+    struct gate first = { 0 }, second = { 0 };
+    origin_answers_as(p.s, .raw = "HTTP/1.1 200", .hold = &first, .ending = CUT);
+    origin_script(p.other, &(struct answer){ .raw = "HTTP/1.1 200", .hold = &second, .ending = RESET });
+    client_asks(p.s, "GET /a", "");
+    holds(p.s, origin_wait_gate(p.other, &second, 1));
+    gate_opens(p.s, &first);
+    hears_nothing(p.s, scene_client(p.s), 50);
+    origin_open_gate(p.other, &second);
+    client_hears(p.s, "502", "", NULL);
+    pair_end(&p);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_ends_both)
+{
+    struct pair p = hedging_begin(HEDGE, ENOUGH);
+    struct gate first = { 0 }, second = { 0 };
+    origin_answers_as(p.s, .status = "200", .fields = "Cache-Control: no-store", .body = "plum", .hold = &first);
+    origin_script(p.other, &(struct answer){ .status = "200", .body = "pear", .hold = &second });
+    struct client *c = client_arrives(p.s);
+    asks(p.s, c, "GET /a", "Authorization: Basic eDp5");
+    holds(p.s, origin_wait_gate(p.other, &second, 1));
+    client_leaves(p.s, c);
+    gate_opens(p.s, &first);
+    origin_open_gate(p.other, &second);
+    pair_end(&p);
+}
+END_TEST
+
+/* The one that is taken streams on; what is stored is one response, whole. */
+START_TEST(the_second_answer_is_stored)
+{
+    struct pair p = hedging_begin(HEDGE, ENOUGH);
+    struct gate slow = { 0 }, rest = { 0 };
+    origin_answers_as(p.s, .status = "200", .fields = "Cache-Control: max-age=600", .body = "plums and pears",
+                      .hold = &slow);
+    origin_script(p.other, &(struct answer){ .status = "200",
+                                             .fields = "Cache-Control: max-age=600",
+                                             .body = "apples and figs",
+                                             .hold_content = &rest,
+                                             .hold_after = 6 });
+    client_asks(p.s, "GET /a", "");
+    hears_head(p.s, scene_client(p.s), "200", "");
+    hears_content(p.s, scene_client(p.s), "apples");
+    gate_opens(p.s, &slow);
+    hears_nothing(p.s, scene_client(p.s), 50);
+    origin_open_gate(p.other, &rest);
+    hears_content(p.s, scene_client(p.s), " and figs");
+    hears_end(p.s, scene_client(p.s));
+    client_asks(p.s, "GET /a", "");
+    client_hears(p.s, "200", "Cache-Status: weir; hit", "apples and figs");
+    pair_end(&p);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
@@ -143,6 +313,11 @@ int main(void)
         TEST(what_the_client_has_heard_is_not_taken_back),
         TEST(a_server_that_is_left_alone_is_not_asked),
         TEST(all_down_is_stale_where_that_is_allowed),
+        TABLE(what_takes_too_long_is_asked_of_another_server_too, hedges),
+        TEST(whoever_was_slower_has_not_failed),
+        TEST(when_both_fail_it_has_failed),
+        TEST(a_client_that_leaves_ends_both),
+        TEST(the_second_answer_is_stored),
     };
     return converse("origins", tests, COUNT(tests));
 }
