@@ -80,6 +80,13 @@ struct view view_first(struct view v, size_t n)
     return (struct view){ v.at, n < v.len ? n : v.len };
 }
 
+bool view_is_ascii(struct view v)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < v.len; i++) all |= (unsigned char)v.at[i];
+    return all < 0x80;
+}
+
 bool view_is_token(struct view v)
 {
     for (size_t i = 0; i < v.len; i++) {

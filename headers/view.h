@@ -57,6 +57,7 @@ bool is_digit(char c);
 bool is_tchar(char c);
 /** A non-empty run of tchar. */
 bool view_is_token(struct view v);
+bool view_is_ascii(struct view v);
 
 /** Decimal digits only, at least one; saturates at max, never overflows. False when v is anything else. */
 MUST_USE bool view_parse_decimal(struct view v, int64_t max, int64_t *out);

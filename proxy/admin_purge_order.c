@@ -125,6 +125,8 @@ static int take_tag(struct reading *r, struct view tag, const char *member, size
 {
     struct purge_order *o = r->order;
     if (tag.len == 0) return refuse(r, 400, "%s[%zu]: a tag is not empty", member, i);
+    if (!field_value_is_valid(tag))
+        return refuse(r, 400, "%s[%zu]: control characters, which no tag in a field can have", member, i);
     return keep(r, tag, &o->tags[o->request.tag_count++]);
 }
 

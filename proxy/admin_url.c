@@ -7,7 +7,7 @@ bool admin_url_in_scheme(struct view url, const char *scheme, char *to, size_t c
     enum { AUTHORITY_MAX = 512 };
     char authority[AUTHORITY_MAX];
     struct uri u;
-    if (url.len >= cap || !uri_parse(url, &u) || !authority_is_valid(u.authority)) return false;
+    if (url.len >= cap || !view_is_ascii(url) || !uri_parse(url, &u) || !authority_is_valid(u.authority)) return false;
     bool https = view_equal_nocase(u.scheme, VIEW("https"));
     int len = authority_normalise(u.authority, https, authority, sizeof authority);
     if (len < 0) return false;

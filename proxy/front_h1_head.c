@@ -123,13 +123,6 @@ static bool request_line_is_whole(struct head_walk *w, struct view method, struc
     return line_ends_at(w, w->next - 2);
 }
 
-static bool is_ascii(struct view v)
-{
-    unsigned char all = 0;
-    for (size_t i = 0; i < v.len; i++) all |= (unsigned char)v.at[i];
-    return all < 0x80;
-}
-
 /* The raw target: what MHD's parsing put NULs over is put back (see on_target in front_h1.c). */
 static struct view target_restore(struct conn *c)
 {
@@ -245,7 +238,7 @@ static int target_read(struct front_stream *s, const struct head_walk *w)
 {
     struct request_head *h = &s->head;
     struct target t = target_parse(h->target, h->method == METHOD_CONNECT);
-    if (t.form == TARGET_INVALID || !is_ascii(h->target)) return 400;
+    if (t.form == TARGET_INVALID || !view_is_ascii(h->target)) return 400;
     if (t.form == TARGET_ASTERISK && h->method != METHOD_OPTIONS) return 400; /* RFC 9112 §3.2.4 */
     if (!authority_read(s, w, &t)) return 400;
     if (t.form == TARGET_ABSOLUTE && !view_equal_nocase(t.scheme, VIEW("http"))) {

@@ -52,6 +52,7 @@ static const struct refusal {
     { "{\"all\":false,\"all\":true}", 400, "duplicate object key" },
     { "{\"tags\":[\"a\"],\"tags\":[\"b\"]}", 400, "duplicate object key" },
     { "{\"tags\":[\"\"]}", 400, "tags[0]: a tag is not empty" },
+    { "{\"tags\":[\"a\\nb\"]}", 400, "tags[0]: control characters" },
     { "{\"tags\":[\"a\\u0000b\"]}", 400, "\\u0000 is not allowed" },
     { "{\"tags\":[\"\xff\"]}", 400, "unable to decode byte 0xff" },
     { "{\"urls\":[\"/path\"]}", 400, "urls[0]: an absolute URL" },
@@ -61,6 +62,7 @@ static const struct refusal {
     { "{\"urls\":[\"http://user@h/\"]}", 400, "urls[0]: an absolute URL" },
     { "{\"urls\":[\"http://h/a b\"]}", 400, "urls[0]: an absolute URL" },
     { "{\"urls\":[\"http://h/a#b\"]}", 400, "urls[0]: an absolute URL" },
+    { "{\"urls\":[\"http://h/\xc3\xa4\"]}", 400, "urls[0]: an absolute URL" }, /* no request can ask for it */
     { "{\"urls\":[\"\"]}", 400, "urls[0]: an absolute URL" },
     { "{\"prefixes\":[\"/api/\"]}", 400, "prefixes[0]: the beginning of absolute URLs" },
     { "{\"prefixes\":[\"http://\"]}", 400, "prefixes[0]: the beginning of absolute URLs" },
