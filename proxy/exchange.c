@@ -363,6 +363,24 @@ static void nobody_woke(struct flight_waiter *w)
     (void)w; /* it only joined, on the stack, to see whether it leads */
 }
 
+/* A refresh behind is weir's own request: it is a GET also where a HEAD was answered, and what the client asks of caches has
+ * been heeded (only-if-cached would keep those before the origin from asking it). */
+static struct request_head request_of_ours(const struct request_head *theirs, struct field *room)
+{
+    struct request_head ours = *theirs;
+    size_t n = 0;
+    for (size_t i = 0; i < theirs->fields.count; i++) {
+        enum field_id id = theirs->fields.lines[i].id;
+        if (id != FIELD_CACHE_CONTROL && id != FIELD_PRAGMA) room[n++] = theirs->fields.lines[i];
+    }
+    ours.fields = (struct field_section){ room, n };
+    if (theirs->method == METHOD_HEAD) {
+        ours.method = METHOD_GET;
+        ours.method_name = VIEW("GET");
+    }
+    return ours;
+}
+
 /* Answer now, refresh behind: a fetch that nobody waits for (RFC 5861 §3). One at a time: it is a flight like others. */
 static void refresh_behind(struct exchange *x, struct object *stored)
 {
@@ -377,7 +395,10 @@ static void refresh_behind(struct exchange *x, struct object *stored)
     struct flight *mine = f;
     flight_leave(cache_flights(cache_of(x)), &f, &nobody);
     if (leading) {
+        struct field room[FRONT_FIELDS_MAX];
+        struct request_head ours = request_of_ours(x->request, room);
         struct fetch_settings s = fetch_for(x);
+        s.request = &ours;
         s.flight = mine;
         s.shared = s.in_background = s.drop_conditions = true;
         s.stored = stored;

@@ -226,9 +226,30 @@ START_TEST(a_refresh_asks_as_the_client_did)
 }
 END_TEST
 
+/* A refresh behind is weir's own request (RFC 5861 §3): whole, and without what the client asked of caches. */
+START_TEST(a_refresh_behind_is_a_request_of_ours)
+{
+    static const char *const requests[] = { "HEAD /shelf", "GET /shelf" };
+    struct scene *s = scene_begin(NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=10, stale-while-revalidate=60\nETag: \"1\"", "jam");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "", "jam");
+    seconds_pass(s, 15);
+    origin_answers(s, "200", "Cache-Control: max-age=10\nETag: \"2\"", "jelly");
+    client_asks(s, requests[_i],
+                "Cache-Control: only-if-cached\nPragma: x\nX-Mine: y\nRange: bytes=5-\nIf-Match: \"1\"");
+    client_hears(s, _i == 0 ? "200" : "416", "Cache-Status: weir; hit; ttl=-5", "");
+    origin_heard_nth(s, 2, "GET /shelf", "If-None-Match: \"1\"\nX-Mine: y\n!Cache-Control\n!Pragma\n!Range\n!If-Match");
+    client_soon_hears(s, "GET /shelf", "Cache-Status: weir; hit", "jelly");
+    origin_count_is(s, 2);
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
+        { a_refresh_behind_is_a_request_of_ours, 2 },
         TABLE(any_failure_leaves_the_stale_response, failings),
         TABLE(a_failure_without_anything_stale_is_told, failings),
         TABLE(directives_that_forbid_stale_hold_for_any_failure, failings),
