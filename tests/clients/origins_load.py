@@ -1,12 +1,14 @@
-"""Three nginx and two scripted servers behind weir. While clients ask, servers are killed, stopped and brought back; no
-request may fail that another server could have answered. Ends with a line of what was retried, served stale and refused."""
+"""Two nginx, a node and three scripted servers behind weir. While clients ask, servers are killed, stopped, slowed and brought
+back; no request may fail that another server, or what is stored, could have answered, and none may be sent twice that must
+not. Ends with a line of what was retried, sent to a second server, served stale and refused."""
 import http.client, json, os, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WEIR = os.environ.get("WEIR", "build/weir")
-BASE = 20000 + os.getpid() % 900 * 10  # below the range from which the kernel gives ports to clients
-SITE, ADMIN, PROXIED, SHIELD = BASE, BASE + 1, BASE + 8, BASE + 9
-NGINX = [BASE + 2, BASE + 3, BASE + 4]
+BASE = 20000 + os.getpid() % 800 * 12  # below the range from which the kernel gives ports to clients
+SITE, ADMIN, PROXIED, SHIELD, SHIELD_ADMIN = BASE, BASE + 1, BASE + 8, BASE + 9, BASE + 10
+NGINX, NODE = [BASE + 2, BASE + 3], BASE + 4
+REAL = NGINX + [NODE]
 ANSWERS, HANGS_UP, SLOW = BASE + 5, BASE + 6, BASE + 7
 CLIENTS = 8
 
@@ -41,7 +43,7 @@ def start_nginx(port):
     with open(f"{home}/nginx.conf", "w") as f:
         f.write(f"""daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;
 events {{ worker_connections 512; }}
-http {{ access_log off; keepalive_requests 100000;
+http {{ log_format request "$request_method $uri"; access_log {directory}/heard-{port} request; keepalive_requests 100000;
   client_body_temp_path {home}; proxy_temp_path {home}; fastcgi_temp_path {home}; uwsgi_temp_path {home}; scgi_temp_path {home};
   server {{ listen 127.0.0.1:{port}; default_type text/plain;
     location = /healthz {{ return 200 "fit as a fiddle"; }}
@@ -50,6 +52,46 @@ http {{ access_log off; keepalive_requests 100000;
 """)
     running[port] = subprocess.Popen(["nginx", "-p", home, "-c", f"{home}/nginx.conf"], stderr=subprocess.DEVNULL)
     wait_for(f"nginx at {port}", lambda: listens(port))
+
+
+NODE_SERVER = """
+const http = require("http"), fs = require("fs"), [port, log] = process.argv.slice(2);
+let delay = 0;
+function answer(request, response) {
+    fs.appendFileSync(log, `${request.method} ${request.url}\\n`);
+    if (request.url.startsWith("/kept/")) {
+        response.setHeader("Cache-Control", "max-age=1, stale-if-error=600");
+        response.end(`kept by ${port}`);
+    } else if (request.url == "/healthz") {
+        response.end("fit as a fiddle");
+    } else {
+        response.setHeader("Cache-Control", "no-store");
+        response.write("fresh "); // chunked
+        response.end(`from ${port}`);
+    }
+}
+http.createServer((request, response) => {
+    const slower = request.url.match(/^\\/delay\\/(\\d+)$/);
+    if (slower) {
+        delay = +slower[1];
+        response.end();
+    } else {
+        request.resume();
+        setTimeout(answer, delay, request, response);
+    }
+}).listen(+port, "127.0.0.1");
+"""
+
+
+def start_node(port):
+    with open(f"{directory}/origin.js", "w") as f:
+        f.write(NODE_SERVER)
+    running[port] = subprocess.Popen(["node", f"{directory}/origin.js", str(port), f"{directory}/heard-{port}"])
+    wait_for(f"node at {port}", lambda: listens(port))
+
+
+def start(port):
+    start_node(port) if port == NODE else start_nginx(port)
 
 
 def end(name, how=signal.SIGKILL):
@@ -109,12 +151,13 @@ def state_of(origin, port):
 
 
 class Load:
-    """Clients that ask for something new all the time, and what they heard."""
+    """Clients that ask all the time, mostly for something new, and what they heard. Nothing may fail, save where `expected`
+    says so of a request and its answer."""
 
-    def __init__(self, host):
-        self.host, self.over, self.answers = host, False, {}
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(CLIENTS)]
+    def __init__(self, host, clients=CLIENTS, method="GET", path="/{}/{}", expected=lambda path, said: said.startswith("200 ")):
+        self.host, self.method, self.path, self.expected = host, method, path, expected
+        self.over, self.answers, self.bad, self.lock = False, {}, {}, threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(clients)]
         for t in self.threads:
             t.start()
 
@@ -122,23 +165,26 @@ class Load:
         c, n = http.client.HTTPConnection("127.0.0.1", SITE, timeout=20), 0
         while not self.over:
             n += 1
+            path = f"/kept/{n % 30}" if n % 3 == 0 and self.method == "GET" else self.path.format(number, n)
             try:
-                c.request("GET", f"/{number}/{n}", headers={"Host": self.host})
+                c.request(self.method, path, headers={"Host": self.host})
                 r = c.getresponse()
-                said = f"{r.status} {r.read().decode()}" if r.status == 200 else f"{r.status} {r.headers['Cache-Status']}"
+                content = r.read().decode()
+                said = f"{r.status} {content if r.status == 200 else r.headers['Cache-Status']}"
             except (OSError, http.client.HTTPException) as e:
                 said = f"no answer: {e!r}"
                 c.close()
             with self.lock:
                 self.answers[said] = self.answers.get(said, 0) + 1
+                if not self.expected(path, said):
+                    self.bad[said] = path
 
     def end(self):
         self.over = True
         for t in self.threads:
             t.join()
-        bad = {said: n for said, n in self.answers.items() if not said.startswith("200 ")}
-        if bad:
-            fail(f"of {sum(self.answers.values())} requests to {self.host} some failed: {bad}")
+        if self.bad:
+            fail(f"of {sum(self.answers.values())} requests to {self.host} some failed: {self.bad}")
         return sum(self.answers.values())
 
 
@@ -163,17 +209,20 @@ memory: 16MiB
 workers: 2
 origins:
   broken:
-    servers: [{", ".join(f'"http://127.0.0.1:{p}"' for p in NGINX)}]
+    servers: [{", ".join(f'"http://127.0.0.1:{p}"' for p in REAL)}]
     first_byte_timeout: 500ms
     breaker: {{failures: 3, open: 500ms, probes: 2}}
     retries: {{attempts: 2}}
     slow_start: 500ms
   checked:
-    servers: [{", ".join(f'"http://127.0.0.1:{p}"' for p in NGINX)}]
+    servers: [{", ".join(f'"http://127.0.0.1:{p}"' for p in REAL)}]
     balance: least_in_flight
     health: {{path: /healthz, text: fiddle, interval: 100ms, timeout: 100ms, rise: 2, fall: 2}}
     breaker: {{failures: 0}}
     retries: {{attempts: 2}}
+  hedged:
+    servers: [{", ".join(f'"http://127.0.0.1:{p}"' for p in REAL)}]
+    retries: {{hedge: true}}
   rude:
     servers: ["http://127.0.0.1:{HANGS_UP}", {{url: "http://127.0.0.1:{ANSWERS}", backup: true}}]
     breaker: {{failures: 0}}
@@ -193,61 +242,94 @@ routes:
   - {{match: plain.example, origin: "http://127.0.0.1:{ANSWERS}"}}
   - {{match: a.example, origin: broken, cache: {{stale: {{if_unreachable: 600s}}}}}}
   - {{match: checked.example, origin: checked}}
+  - {{match: hedged.example, origin: hedged}}
   - {{match: rude.example, origin: rude, retry_post: true}}
   - {{match: rude.example/never/, origin: rude}}
 """)
 
 
+def sent_twice():
+    """What was sent to a server more than once, of requests that must not be."""
+    requests = [line for port in REAL for line in open(f"{directory}/heard-{port}") if line.startswith("POST ")]
+    return len(requests) - len(set(requests)), len(requests)
+
+
 def servers_come_and_go():
     load = Load("a.example")
+    posts = Load("a.example", 2, "POST", "/post/{}/{}", lambda path, said: said[:3] in ("200", "502", "504"))
     time.sleep(0.7)
     end(NGINX[0])
     time.sleep(1)
-    start_nginx(NGINX[0])
+    start(NGINX[0])
     time.sleep(1)
     running[NGINX[1]].send_signal(signal.SIGSTOP)
-    time.sleep(2)
+    time.sleep(1.5)
     running[NGINX[1]].send_signal(signal.SIGCONT)
-    time.sleep(1)
-    asked = load.end()
-    for port in NGINX:
+    time.sleep(0.5)
+    end(NODE)
+    time.sleep(0.5)
+    start(NODE)
+    time.sleep(0.5)
+    asked, posted = load.end(), posts.end()
+    for port in REAL:
         wait_for(f"{port} to be asked again", lambda: ask("GET", "/x") and state_of("broken", port) == "well")
         if f"200 fresh from {port}" not in load.answers:
             fail(f"{port} was never asked")
-    return asked
+    failed = sum(n for said, n in posts.answers.items() if not said.startswith("200"))
+    twice, heard = sent_twice()
+    if twice != 0 or heard < posted - failed - len(REAL):  # one that is killed may not have noted the last
+        fail(f"{posted} POSTs, {failed} of them failed, {heard} heard, {twice} of them twice")
+    return asked, posted, failed
 
 
 def checks_tell_who_is_well():
-    wait_for("the first checks", lambda: state_of("checked", NGINX[2]) == "well")
+    wait_for("the first checks", lambda: state_of("checked", NODE) == "well")
     load = Load("checked.example")
     time.sleep(0.3)
-    running[NGINX[2]].send_signal(signal.SIGSTOP)
-    wait_for("a stopped server to be found ill", lambda: state_of("checked", NGINX[2]) == "ill")
-    running[NGINX[2]].send_signal(signal.SIGCONT)
-    wait_for("it to be found well", lambda: state_of("checked", NGINX[2]) == "well")
-    end(NGINX[2])
-    wait_for("a killed server to be found ill", lambda: state_of("checked", NGINX[2]) == "ill")
-    start_nginx(NGINX[2])
-    wait_for("it to be found well", lambda: state_of("checked", NGINX[2]) == "well")
+    running[NODE].send_signal(signal.SIGSTOP)
+    wait_for("a stopped server to be found ill", lambda: state_of("checked", NODE) == "ill")
+    running[NODE].send_signal(signal.SIGCONT)
+    wait_for("it to be found well", lambda: state_of("checked", NODE) == "well")
+    end(NODE)
+    wait_for("a killed server to be found ill", lambda: state_of("checked", NODE) == "ill")
+    start(NODE)
+    wait_for("it to be found well", lambda: state_of("checked", NODE) == "well")
     return load.end()
 
 
+def one_is_slow():
+    """What waits for it is sent to another one too, as far as the budget goes."""
+    load = Load("hedged.example")
+    wait_for("the usual times", lambda: stats()["origins"]["hedged"]["servers"][2]["requests"] > 100)
+    ask("GET", "/delay/150", port=NODE)
+    wait_for("second requests that win", lambda: stats()["origins"]["hedged"]["hedges_won"] >= 5)
+    ask("GET", "/delay/0", port=NODE)
+    asked, hedged = load.end(), stats()["origins"]["hedged"]
+    if hedged["hedges"] > max(asked / 10, 10) + CLIENTS or any(s["failures"] for s in hedged["servers"]):
+        fail(f"second requests beyond the budget, or counted as failures: {hedged}")
+    return asked
+
+
 def all_down():
-    """What was stored is served stale; anything else is refused, with the time to come again."""
-    status, kept, _ = ask("GET", "/kept/1")
-    for port in NGINX:
+    """What was stored is served stale, always; anything else is refused, with the time to come again."""
+    for n in range(30):
+        ask("GET", f"/kept/{n}")
+    for port in REAL:
         end(port)
-    time.sleep(2)
+    time.sleep(1.1)
+    load = Load("a.example", expected=lambda path, said: said.startswith("200 kept by ") if path.startswith("/kept/")
+                else said[:4] in ("502 ", "503 "))
+    time.sleep(0.5)
     wait_for("every server to be left alone", lambda: ask("GET", "/new")[0] == 503)
     status, said, fields = ask("GET", "/new")
     if status != 503 or "origin-down" not in fields["Cache-Status"] or int(fields["Retry-After"]) < 1:
         fail(f"all down: {status} {fields}")
-    if ask("GET", "/kept/1")[:2] != (200, kept):
-        fail(f"nothing stale while all are down: {ask('GET', '/kept/1')}")
-    for port in NGINX:
-        start_nginx(port)
+    asked = load.end()
+    for port in REAL:
+        start(port)
     wait_for("the servers to be tried", lambda: ask("GET", "/new")[0] == 200)
-    wait_for("all to be well", lambda: ask("GET", "/new") and all(state_of("broken", p) == "well" for p in NGINX))
+    wait_for("all to be well", lambda: ask("GET", "/new") and all(state_of("broken", p) == "well" for p in REAL))
+    return asked
 
 
 def too_much_at_once():
@@ -328,7 +410,7 @@ def only_trusted_proxies_are_believed():
 def start_shield():
     run_weir("shield", SHIELD, f"""
 listen: ["127.0.0.1:{SHIELD}"]
-admin: {{address: "127.0.0.1:{SHIELD + 1000}", token: between-weirs}}
+admin: {{address: "127.0.0.1:{SHIELD_ADMIN}", token: between-weirs}}
 store: {{path: {directory}/shield-store, size: 64MiB}}
 memory: 16MiB
 workers: 1
@@ -394,11 +476,11 @@ def main():
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        for port in NGINX:
-            start_nginx(port)
+        for port in REAL:
+            start(port)
         start_weir()
-        asked = servers_come_and_go() + checks_tell_who_is_well()
-        all_down()
+        asked, posted, failed = servers_come_and_go()
+        asked += checks_tell_who_is_well() + one_is_slow() + all_down()
         too_much_at_once()
         load_balancers_say_who_asks()
         only_trusted_proxies_are_believed()
@@ -406,11 +488,14 @@ def main():
         two_tiers()
         unsafe_requests_are_sent_once()
         s = stats()
-        down = sum(o["all_down"] for o in s["origins"].values())
         if end("weir", signal.SIGTERM) != 0:
             fail("weir did not end well")
-        print(f"origins: {asked} requests under load, none failed; {s['requests']['retries']} retried, "
-              f"{s['requests']['stale_on_error']} served stale, {down} found every server down")
+        down, full, hedged, won = (sum(o[what] for o in s["origins"].values())
+                                   for what in ("all_down", "queue_full", "hedges", "hedges_won"))
+        print(f"origins: {asked} requests under load, none failed that must not: {s['requests']['retries']} retried, "
+              f"{hedged} sent to a second server ({won} answered there first), {s['requests']['stale_on_error']} served "
+              f"stale, {down + full} refused ({down} all down, {full} queue full); {posted} POSTs, {failed} failed with their "
+              f"server, none was sent twice")
     finally:
         for name in list(running):
             running[name].send_signal(signal.SIGCONT)
