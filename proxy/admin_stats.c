@@ -16,6 +16,7 @@ static void add_counters(const struct counters *c, struct stats_totals *to)
 #define STATS_SUM(name, metric, help) to->name += atomic_load_explicit(&c->name, memory_order_relaxed);
     STATS_COUNTERS(STATS_SUM)
 #undef STATS_SUM
+    to->tunnels_open += atomic_load_explicit(&c->tunnels_open, memory_order_relaxed);
 }
 
 static void add_histogram(const struct histogram *h, struct stats_latency *to)
@@ -104,6 +105,8 @@ static const struct value values[] = {
     { NULL, "workers", "workers", METRIC_GAUGE, VALUE_COUNT, AT(workers), "Event loops" },
     { NULL, "draining", "draining", METRIC_GAUGE, VALUE_FLAG, AT(draining), "1 once weir has been told to end" },
     { NULL, "flights", "flights", METRIC_GAUGE, VALUE_COUNT, AT(flights), "Fetches that other requests can join now" },
+    { NULL, "tunnels_open", "tunnels_open", METRIC_GAUGE, VALUE_COUNT, AT(totals.tunnels_open),
+      "Connections that have switched to another protocol and are open now" },
 #define STATS_ROW(name, metric, help) { "requests", #name, metric, METRIC_COUNTER, VALUE_COUNT, AT(totals.name), help },
     STATS_COUNTERS(STATS_ROW)
 #undef STATS_ROW

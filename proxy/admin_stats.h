@@ -16,6 +16,7 @@ struct stats_totals {
 #define STATS_TOTAL(name, metric, help) uint64_t name;
     STATS_COUNTERS(STATS_TOTAL)
 #undef STATS_TOTAL
+    uint64_t tunnels_open;
 };
 
 struct stats_latency {

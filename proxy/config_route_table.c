@@ -3,10 +3,11 @@
 #include "proxy/config_tables.h"
 #include "proxy/problem.h"
 #include "proxy/route_protection.h"
+#include "proxy/upgrade.h"
 
 #include <ctype.h>
 
-enum { PATTERNS_MAX = 64, SEGMENTS_MAX = 32, USERS_FILE_MAX = 1 << 20 };
+enum { PATTERNS_MAX = 64, SEGMENTS_MAX = 32, USERS_FILE_MAX = 1 << 20, UPGRADES_MAX = 16 };
 
 #define AT(member) offsetof(struct route, member)
 
@@ -477,6 +478,10 @@ static const struct setting route_rows[] = {
       .help = "{users: {...}, users_file: PATH, tokens: [...], realm, forward}" },
     { "request_limit", SETTING_BYTES, AT(request_limit_bytes), .unset = "none",
       .help = "a longer request content is refused with 413" },
+    { "upgrade", SETTING_VIEWS, AT(upgrade), .check = upgrade_check_protocol, .most = UPGRADES_MAX,
+      .help = "protocols that a request may switch to: [websocket]" },
+    { "tunnel_idle_timeout", SETTING_MILLISECONDS, AT(tunnel_idle_ms), .least = 1000,
+      .help = "of a connection that has switched, without a byte either way" },
     { "retry_post", SETTING_FLAG, AT(retry_post), .help = "true: a POST with Idempotency-Key may be tried again" },
 };
 const struct schema route_schema = { SCHEMA_ROWS(route_rows), NULL };
@@ -488,5 +493,6 @@ void route_defaults(const struct policy *policy, struct route *out)
         .redirect = { .status = 308 },
         .answer = { .status = -1, .content_type = "text/plain; charset=utf-8" },
         .request_limit_bytes = -1,
+        .tunnel_idle_ms = (int64_t)3600 * 1000,
     };
 }

@@ -125,6 +125,8 @@ static const struct setting limit_rows[] = {
       .help = "of a client that neither sends nor reads" },
     { "connections", SETTING_INT, AT(settings.limits.connections_max), .least = 1, .most = 1000 * 1000, .fixed = true,
       .help = "per worker; more wait in the backlog" },
+    { "tunnels", SETTING_INT, AT(settings.tunnels_max), .least = 0, .most = 1000 * 1000,
+      .help = "per worker: connections that have switched protocols; one more is refused with 503" },
 };
 static const struct schema limits_schema = { SCHEMA_ROWS(limit_rows), NULL };
 
@@ -171,6 +173,7 @@ void config_file_defaults(struct config_file *out)
             .hot_keys_ms = 5 * 60 * 1000,
             .workers = -1,
             .drain_ms = 30 * 1000,
+            .tunnels_max = 1000,
             .limits = { .idle_ms = 60 * 1000,
                         .head_ms = 15 * 1000,
                         .content_stall_ms = 60 * 1000,

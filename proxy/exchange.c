@@ -263,6 +263,7 @@ static void begin_fetch(struct exchange *x, bool shared, bool drop_conditions)
     s.stored = x->q.object;
     s.part_suffices = x->decision.verdict == REUSE_VALIDATE; /* what does not cover the request is not validated */
     s.upload = x->upload;
+    s.upgrade = x->upgrades;
     x->fetch = fetch_begin(&s);
     if (x->fetch != NULL) fetch_ref(x->fetch);
 }
@@ -621,6 +622,11 @@ static void after_own_response(struct exchange *x)
 {
     const struct fetch_response *r = fetch_response(x->fetch);
     x->outcome.fwd_status = x->flight->origin_status;
+    if (r->status == 101) {
+        answer_switched(x);
+        return;
+    }
+    upgrade_end(x);
     if (asks_for_part_of_large(x, r)) {
         leave_flight(x);
         fly_alone(x, false);
@@ -822,7 +828,9 @@ static void query_content_is_here(struct exchange *x)
 static void start(struct exchange *x)
 {
     enum method m = x->request->method;
-    if (m == METHOD_GET || m == METHOD_HEAD) {
+    if (upgrade_is_asked_for(x)) {
+        if (upgrade_reserve(x)) pass(x, REUSE_BECAUSE_BYPASS);
+    } else if (m == METHOD_GET || m == METHOD_HEAD) {
         if (x->has_content || !make_key(x))
             pass(x, REUSE_BECAUSE_METHOD);
         else
@@ -916,6 +924,7 @@ static void exchange_end(void *context, bool delivered, uint64_t bytes_sent)
         upload_end(x->upload, false);
     }
     loop_timer_stop(x->worker->loop, &x->timer);
+    upgrade_end(x);
     answer_end(x);
     leave_flight(x);
     upload_unref(&x->upload);

@@ -159,7 +159,7 @@ static int64_t plan_parts(struct exchange *x, const struct source *s, const stru
 
 /* ---- sending */
 
-static void send_reply(struct exchange *x, struct front_reply *reply, struct reply_head *head)
+void answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head)
 {
     reply->fields = head->fields;
     reply->field_count = head->count;
@@ -268,7 +268,7 @@ static void answer_unsatisfiable(struct exchange *x, const struct source *s, str
     snprintf(head->range, sizeof head->range, "bytes */%lld", (long long)s->length);
     reply_add(head, "Content-Range", head->range);
     add_ours(x, s, head);
-    send_reply(x, &reply, head);
+    answer_send(x, &reply, head);
 }
 
 /* 304 and 412: fields, and no content. */
@@ -281,7 +281,7 @@ static void answer_without_content(struct exchange *x, const struct source *s, s
                                  .no_content_length = status == 304 && s->length < 0 };
     reply_fields(x, s, head, true);
     add_ours(x, s, head);
-    send_reply(x, &reply, head);
+    answer_send(x, &reply, head);
 }
 
 static struct precondition_decision conditions(const struct exchange *x, const struct source *s)
@@ -324,7 +324,7 @@ static void answer(struct exchange *x, const struct source *s, bool conditional)
         return;
     }
     add_ours(x, s, &head);
-    send_reply(x, &reply, &head);
+    answer_send(x, &reply, &head);
 }
 
 static void fill_from_body(struct source *s, struct body *body)
@@ -368,7 +368,7 @@ static void answer_with_head(struct exchange *x, const struct source *s, int64_t
     if (reply.no_content_length) reply.content_length = 0;
     reply_fields(x, s, &head, false);
     add_ours(x, s, &head);
-    send_reply(x, &reply, &head);
+    answer_send(x, &reply, &head);
 }
 
 /* What weir did not pass on of the client's conditions, it answers itself; to HEAD the same as to GET (RFC 9110 §13.2.1). */

@@ -1,5 +1,5 @@
 /* exchange_internal: what the files of the exchange share: exchange.c (the states), exchange_answer.c (answers and their
- * content), exchange_purge.c (PURGE on a listener).                                                                    */
+ * content), exchange_purge.c (PURGE on a listener), exchange_upgrade.c (101).                                          */
 #ifndef WEIR_PROXY_EXCHANGE_INTERNAL_H
 #define WEIR_PROXY_EXCHANGE_INTERNAL_H
 
@@ -70,6 +70,7 @@ struct exchange {
     int64_t upload_bytes; /* that have come */
     int retry_after_s;    /* for a 503; 0: a second */
     bool late;            /* joined a flight whose response was already there */
+    bool upgrades;        /* has a place for a tunnel, which may come of it */
     /* the answer */
     struct outcome outcome;
     struct object *object;
@@ -126,6 +127,20 @@ MUST_USE bool route_answers(struct exchange *x, int64_t content_length);
 
 /** Take x->request as the proxies in front of weir are to be understood. @return false: no memory */
 MUST_USE bool exchange_take_claims(struct exchange *x);
+
+/** Send a reply whose fields, and Date, are those of the head. */
+void answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head);
+
+/* ---- exchange_upgrade.c */
+
+/** Whether the request asks for a protocol that its route allows; others are answered as if they did not. */
+bool upgrade_is_asked_for(const struct exchange *x);
+/** @return false: there are too many tunnels, and that was the answer */
+MUST_USE bool upgrade_reserve(struct exchange *x);
+/** The origin has switched: so does weir. */
+void answer_switched(struct exchange *x);
+/** No tunnel came of it, or not of this exchange's doing. */
+void upgrade_end(struct exchange *x);
 
 /* ---- exchange_purge.c */
 

@@ -1,6 +1,7 @@
 #include "proxy/fetch_internal.h"
 
 #include "proxy/forward.h"
+#include "proxy/upgrade.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -77,7 +78,7 @@ bool fetch_ask(struct fetch_attempt *a)
     struct fetch *f = a->fetch;
     struct field room[RECORD_FIELDS_MAX];
     struct forward_lines lines;
-    char target[FRONT_TARGET_MAX + 1024];
+    char target[FRONT_TARGET_MAX + 1024], offer[UPGRADE_OFFER_MAX];
     struct forward_context c = {
         .client_ip = f->client_ip,
         .client_https = f->request.https,
@@ -113,6 +114,8 @@ bool fetch_ask(struct fetch_attempt *a)
         .may_resend = method_is_safe(f->request.method) && f->upload == NULL,
         .expects_no_content = f->request.method == METHOD_HEAD,
     };
+    if (f->upgrade)
+        request.upgrade = view_of(offer, upgrade_offer(&f->request, &f->route->upgrade, offer, sizeof offer));
     a->status = 0;
     a->request_time_s = fetch_now_s(f);
     a->transfer = origin_fetch(f->worker->origin, &request, &origin_handler, a);
@@ -233,6 +236,7 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
     f->stored = s->stored != NULL ? object_ref(s->stored) : NULL;
     f->vary = s->vary != NULL ? object_ref((struct object *)(uintptr_t)s->vary) : NULL;
     f->validating = may_validate(s);
+    f->upgrade = s->upgrade;
     f->resume_task.run = resume_run;
     f->purge_task.run = fetch_purge_run;
     f->publish_task.run = fetch_publish_run;
@@ -248,12 +252,21 @@ struct fetch *fetch_begin(const struct fetch_settings *s)
 void fetch_forget_listener(struct fetch *f)
 {
     f->listener = NULL;
+    if (f->connection != NULL) duplex_close(f->connection);
+    f->connection = NULL;
     /* What will be stored, or others wait for, goes on; anything else has lost its only reader. An unsafe request is seen
      * through to its head: the origin may have acted on it, and what it invalidates must be known. */
     bool wanted = f->storing || flight_waiters(f->flight) > 0 || f->in_background ||
                   (!f->has_response && (f->may_store || !method_is_safe(f->request.method)));
     if (!wanted && !f->ended) fetch_cancel(f);
     if (!wanted && f->waiting) fetch_stop_waiting(f, "cancelled");
+}
+
+struct duplex *fetch_take_connection(struct fetch *f)
+{
+    struct duplex *d = f->connection;
+    f->connection = NULL;
+    return d;
 }
 
 bool fetch_answers_conditions(const struct fetch *f)
@@ -322,6 +335,21 @@ static void on_head(void *arg, const struct response_head *head, int64_t content
     if (head->status == 304) f->response.content_length = content_length; /* of the 200 it stands for: RFC 9110 §8.6 */
     if (f->request.method == METHOD_HEAD) fetch_confirm(f, head);
     if (!fetch_invalidate(f)) fetch_publish_soon(f);
+}
+
+static bool on_switched(void *arg, const struct response_head *head, struct duplex *server)
+{
+    struct fetch_attempt *a = arg;
+    struct fetch *f = a->fetch;
+    bool wanted = !a->lost && fetch_head_wins(a, head->status) && f->listener != NULL;
+    f->times.request_time_s = a->request_time_s;
+    f->times.response_time_s = fetch_now_s(f);
+    if (wanted && fetch_copy_response(f, head)) {
+        f->connection = server;
+        return true;
+    }
+    duplex_close(server);
+    return false;
 }
 
 /* Somebody reads the response or is about to. Of a flight that has parted only the exchange that began it can. */
@@ -406,7 +434,10 @@ static void on_end(void *arg, enum origin_result result, const char *why)
     f->ended = true;
     fetch_leave_gate(f);
     end_upload(f);
-    if (f->response.body != NULL) {
+    if (f->connection != NULL) {
+        fetch_publish(f);
+        fetch_conclude(f);
+    } else if (f->response.body != NULL) {
         end_body(f, complete);
     } else if (!(complete && not_modified && !f->anew)) {
         struct flight_failure failure = failure_of(result);
@@ -422,4 +453,5 @@ static const struct origin_handler origin_handler = {
     .read_content = read_upload,
     .end = on_end,
     .room = content_room,
+    .switched = on_switched,
 };

@@ -2,6 +2,7 @@
  * client that caused it: the edge owns the fetch.
  *
  *   SENT --head--> STREAMING --end--> over         the response's head and content go to whoever reads the flight
+ *      \--101-----------------------> over         the connection goes to the exchange that began it
  *      \--304-----------------------> over         the stored response is freshened
  *      \--304 that selects nothing--> SENT         fetched anew, once, without validators
  *      \--end----------------------> over          no response: the flight fails
@@ -38,6 +39,7 @@ struct fetch_settings {
     bool part_suffices;        /* it may be a part: the request asks for nothing outside of it */
     const struct object *vary; /* the key's list of variants as found; may be NULL */
     struct upload *upload;     /* the request's content; NULL: none. A reference is added */
+    bool upgrade;              /* the origin may switch to a protocol that the request asks for and the route allows */
     struct fetch_listener *listener;
 };
 
@@ -64,6 +66,10 @@ bool fetch_answers_conditions(const struct fetch *f);
 /** Lines of a 304 that freshened the stored response, for the exchange that caused it alone: cookies, and what no-cache and
  *  private list. They live as long as the fetch. */
 struct field_section fetch_personal(const struct fetch *f);
+/** Of a response 101, once: the connection to the server, which is the caller's from here on; NULL: it is gone. */
+MUST_USE struct duplex *fetch_take_connection(struct fetch *f);
+/** The place among the origin's servers of the one that answered. */
+int fetch_server_place(const struct fetch *f);
 /** NULL while there is none, and when a 304 freshened the stored response instead. */
 const struct fetch_response *fetch_response(const struct fetch *f);
 

@@ -35,9 +35,10 @@ static void lose(struct fetch_attempt *a)
 
 /* ---- beginning */
 
+/* What asks for another protocol would have two servers begin to speak it. */
 static bool may_be_hedged(const struct fetch *f)
 {
-    return f->route->first_bytes != NULL && method_is_safe(f->request.method) && f->upload == NULL;
+    return !f->upgrade && f->route->first_bytes != NULL && method_is_safe(f->request.method) && f->upload == NULL;
 }
 
 /* @return false: there is no second request */

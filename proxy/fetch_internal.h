@@ -46,6 +46,8 @@ struct fetch {
     struct byte_range missing;
     bool anew; /* what came does not fit what is stored: fetch again, plainly, when this has ended */
     struct upload *upload;
+    bool upgrade;
+    struct duplex *connection; /* after a 101, until it is taken */
     struct fetch_listener *listener;
     struct fetch_attempt attempts[2];
     struct fetch_attempt *attempt; /* the one that counts; of two under way the first, until a response comes */

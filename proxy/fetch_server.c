@@ -38,6 +38,11 @@ const struct origin_server_settings *fetch_server(const struct fetch_attempt *a)
     return &a->fetch->route->origin->servers[a->pick.server];
 }
 
+int fetch_server_place(const struct fetch *f)
+{
+    return f->attempt->pick.server;
+}
+
 static bool is_overloaded(int status)
 {
     return status == 502 || status == 503 || status == 504;

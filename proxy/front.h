@@ -9,6 +9,7 @@
 #define WEIR_PROXY_FRONT_H
 
 #include "headers/message.h"
+#include "proxy/duplex.h"
 #include "proxy/loop.h"
 
 #include <sys/socket.h>
@@ -73,7 +74,11 @@ struct front_reply {
     /* or, when content is NULL and there is content to send, by reading; content pulled in the front end's thread: */
     ssize_t (*read)(void *arg, uint8_t *to,
                     size_t cap); /* bytes; 0: complete; -EAGAIN: parked until front_wake; else broken */
-    void *arg;                   /* for release and read */
+    void *arg;                   /* for release, read and switched */
+    /* or, with status 101, to a request of HTTP/1.1 without content: once the head is sent, and before end, the connection
+     * is the callee's. Not called when the client has left by then. */
+    void (*switched)(void *arg, struct duplex *client);
+    const char *upgrade; /* then: value of Upgrade */
 };
 
 /** Answer. For HEAD, 304, 204 and 1xx rules the front end takes care: content is never sent, its length may be. Everything
@@ -82,7 +87,7 @@ struct front_reply {
  *  wanted, and neither the rest nor content_end is given to the handler. A short rest is drained and the connection kept;
  *  else the answer goes out at once and is the last: amid an upload with up to 32 KiB of content (one larger breaks the
  *  connection when another 64 KiB have come). With 2xx amid an upload the handler is given the rest before the answer.
- *  @return 0; -EINVAL: a field the wire cannot carry or a status below 200; -E2BIG: head too large; -ENOMEM. After these
+ *  @return 0; -EINVAL: a field the wire cannot carry, or a status below 200 that is not 101 with `switched`; -E2BIG: head too large; -ENOMEM. After these
  *          nothing was sent and release is still the caller's: reply again, with less */
 MUST_USE int front_reply(struct front_stream *s, const struct front_reply *reply);
 /** An interim response (103, ...) to an HTTP/1.1 client; dropped for others. */

@@ -9,6 +9,7 @@
  *   last call:   handler->content_end -> reply there? --no--> parked until front_reply
  *                                            | yes
  *                queue -> MHD sends, calling the reader, parked when that has nothing yet -> NOTIFY_COMPLETED -> end
+ *                          101: reply->switched gets the socket, MHD lets go of it --------->
  */
 #include "proxy/front_h1.h"
 
@@ -297,7 +298,7 @@ static bool version_fits(char *why, size_t cap)
 
 static struct MHD_Daemon *daemon_new(struct front *f)
 {
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET;
 #if MHD_VERSION >= 0x01000000
     flags |=
         MHD_USE_NO_THREAD_SAFETY; /* it is only called in the loop's thread; else connections added wait for a turn */

@@ -135,6 +135,7 @@ struct front_stream {
     uint64_t body_bytes; /* that will be, or by the reader were, sent */
     void (*release)(void *arg);
     ssize_t (*read)(void *arg, uint8_t *to, size_t cap);
+    void (*switched)(void *arg, struct duplex *client);
     void *reply_arg;
     int64_t read_length; /* -1: unknown */
     bool in_read;

@@ -6,9 +6,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 /* ---- refusals: what the front end answers itself */
 
@@ -115,6 +117,34 @@ static ssize_t no_reader(void *cls, uint64_t position, char *to, size_t cap)
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+/* ---- switching protocols */
+
+/* The head of the 101 is sent. MHD keeps a connection that has switched in a list that it walks, and its memory with it, so
+ * it gets its own socket back at once, and a copy goes on. */
+static void on_switched(void *cls, struct MHD_Connection *mhd, void *request_context, const char *early,
+                        size_t early_len, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
+{
+    struct front_stream *s = cls;
+    (void)mhd, (void)request_context;
+    int copy = s->conn->front->stopping ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    struct duplex *client = copy >= 0 ? duplex_of_socket(copy, view_of(early, early_len)) : NULL;
+    if (client != NULL)
+        s->switched(s->reply_arg, client);
+    else if (copy >= 0)
+        close(copy);                                            /* no memory: and so MHD closes the connection */
+    (void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE); /* fails only for what is no action */
+    s->conn->front->resumed = true;
+}
+
+static struct MHD_Response *make_switch(struct front_stream *s, const struct front_reply *r)
+{
+    s->switched = r->switched;
+    struct MHD_Response *response = MHD_create_response_for_upgrade(on_switched, s); /* it says Connection itself */
+    if (response == NULL || MHD_add_response_header(response, "Upgrade", r->upgrade) == MHD_YES) return response;
+    MHD_destroy_response(response);
+    return NULL;
+}
+
 /* ---- replies */
 
 static bool has_no_content(const struct front_stream *s, int status)
@@ -153,6 +183,7 @@ static struct MHD_Response *make_response(struct front_stream *s, const struct f
 {
     s->body_bytes = 0;
     s->body_sent_by_reader = false;
+    if (r->switched != NULL) return make_switch(s, r);
     if (has_no_content(s, r->status)) return make_without_content(r);
     if (r->content == NULL && r->content_length != 0) return make_by_reading(s, r);
     assert(r->content_length >= 0);
@@ -258,6 +289,7 @@ static ssize_t block_write(struct head_block *b, char *to)
  * see. */
 static bool closes_after(const struct front_stream *s, const struct front_reply *r)
 {
+    if (r->switched != NULL) return false; /* in another sense it is over anyway */
     return r->close || s->conn->front->draining || (s->request.has_content && s->request.content_length < 0);
 }
 
@@ -369,7 +401,8 @@ int front_reply(struct front_stream *s, const struct front_reply *r)
     assert(!s->replied);
     bool opens_tunnel =
         s->head.method == METHOD_CONNECT && r->status / 100 == 2; /* and there is none (RFC 9110 §9.3.6) */
-    if (r->status < 200 || r->status > 999 || opens_tunnel) return -EINVAL;
+    bool switches = r->switched != NULL && r->status == 101 && s->head.http_minor == 1 && !s->request.has_content;
+    if ((r->status < 200 && !switches) || r->status > 999 || opens_tunnel) return -EINVAL;
     bool bare = goes_bare(s, r);
     int rc = block_fill(&block, r, bare ? NULL : r->date);
     if (rc != 0) return rc;

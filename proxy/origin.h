@@ -6,6 +6,7 @@
 #define WEIR_PROXY_ORIGIN_H
 
 #include "headers/message.h"
+#include "proxy/duplex.h"
 #include "proxy/loop.h"
 
 #include <sys/types.h>
@@ -76,6 +77,10 @@ struct origin_handler {
     ssize_t (*read_content)(void *arg, uint8_t *to, size_t cap);
     /** Over. For ORIGIN_COMPLETE the head and all content were handed over. @param why  a line for the log */
     void (*end)(void *arg, enum origin_result result, const char *why);
+    /** May be NULL where no upgrade is offered. In place of head: the server has switched to what was offered (101), and the
+     *  connection is the callee's. end follows. Views live during the call.
+     *  @return false: nobody wants it, and it was closed; the end is ORIGIN_CANCELLED */
+    bool (*switched)(void *arg, const struct response_head *head, struct duplex *server);
     /** May be NULL. Where content that is about to be received should lie; `content` is then told of it there. @return NULL: anywhere */
     void *(*room)(void *arg, size_t *cap);
 };
@@ -89,12 +94,14 @@ struct origin_request {
     int64_t content_length;  /* -1: chunked */
     bool may_resend;         /* safe: may be repeated on a fresh connection; otherwise sent once */
     bool expects_no_content; /* HEAD */
+    struct view
+        upgrade; /* protocols to switch to, offered as "Upgrade: websocket"; empty: none. Without content only */
 };
 
 MUST_USE struct origin_client *origin_client_new(struct loop *loop, char *why, size_t cap);
 /** Let names be resolved by `r`, which outlives the client. Without it every new connection asks for itself. */
 void origin_use_resolver(struct origin_client *c, struct resolver *r);
-/** Ends every fetch (ORIGIN_CANCELLED) and frees. */
+/** Ends every fetch (ORIGIN_CANCELLED) and frees. Connections that have switched must be closed by then. */
 void origin_client_free(struct origin_client *c);
 
 /** @return NULL when memory or the queue is short: answer 503. */

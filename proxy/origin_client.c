@@ -1,4 +1,5 @@
 #include "proxy/origin_internal.h"
+#include "proxy/upgrade.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -116,7 +117,8 @@ ssize_t origin_fetch_read(struct origin_fetch *f, char *to, size_t cap)
 
 static const char *interim_ended(struct origin_fetch *f, struct origin_head *h)
 {
-    if (h->status == 101) return "switches protocols unasked";
+    bool as_offered = h->http_minor == 1 && upgrade_was_offered(origin_head_fields(h), f->upgrade);
+    if (h->status == 101) return as_offered ? NULL : "switches protocols unasked";
     if (++f->interims > INTERIM_MAX) return "too many interim responses";
     if (h->status != 100) f->handler->interim(f->arg, h->status, origin_head_fields(h));
     origin_head_begin(h);
@@ -156,7 +158,7 @@ static void fetch_start(struct origin_fetch *f)
     f->active = true;
     f->phase = CONNECTING;
     if (p->server.total_ms > 0) f->total_deadline_ms = origin_now_ms(f) + p->server.total_ms;
-    if (p->plain && origin_h1_start(f)) return;
+    if (origin_fetch_is_h1(f) && origin_h1_start(f)) return;
     set_deadline(f, p->server.connect_ms);
     if (origin_curl_start(f) != 0) origin_fetch_end(f, ORIGIN_QUEUE_FULL, "out of memory");
 }
@@ -321,6 +323,7 @@ static struct pool *pool_new(struct origin_client *c, const struct origin_server
     p->server.tls = &p->tls;
     bool is_http = view_starts_with_nocase(view_of_str(server->base_url), VIEW("http:"));
     p->plain = is_http && !server->by_libcurl;
+    p->secure = !is_http;
     p->active_max = server->connections_max;
     if (p->active_max == 0 || p->active_max > ORIGIN_CONNECTIONS_MAX) p->active_max = ORIGIN_CONNECTIONS_MAX;
     p->queue_max = server->queue_max > 0 ? server->queue_max : ORIGIN_QUEUE_MAX;
@@ -365,7 +368,8 @@ static struct pool *pool_of(struct origin_client *c, const struct origin_server 
 
 static struct origin_fetch *fetch_new(struct pool *p, const struct origin_request *r)
 {
-    size_t behind = p->plain ? origin_h1_copy_size(r) : origin_curl_copy_size(r);
+    bool is_h1 = p->plain || r->upgrade.len > 0;
+    size_t behind = is_h1 ? origin_h1_copy_size(r) : origin_curl_copy_size(r);
     struct origin_fetch *f = malloc(sizeof(*f) + behind);
     if (f == NULL) return NULL;
     memset(f, 0, sizeof(*f));
@@ -376,7 +380,7 @@ static struct origin_fetch *fetch_new(struct pool *p, const struct origin_reques
     f->expects_no_content = r->expects_no_content;
     f->total_deadline_ms = NEVER_MS;
     f->timer.due = on_due;
-    if (p->plain)
+    if (is_h1)
         origin_h1_copy(f, (char *)(f + 1), r);
     else
         origin_curl_copy(f, (char *)(f + 1), r);

@@ -7,14 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 /* One curl multi handle per client; sockets and time are the loop's. Where origin_h1.c speaks, curl connects and hands the
- * socket over: it knows names, several addresses of one, and their time-outs. */
+ * socket over: it knows names, several addresses of one, and their time-outs. Over https it stays between the two. */
 
 enum {
     IDLE_CONNECTIONS_MAX = 1024,
     ADDRESSES_BYTES = 1200,
-    OWN_LINES_MAX = 3, /* Accept, Expect, Content-Length */
+    OWN_LINES_MAX = 3,         /* Accept, Expect, Content-Length */
+    SECURED_BYTES = 16 * 1024, /* of a TLS record */
 };
 
 /* What curl is told about content by other means than the method's name. */
@@ -27,7 +29,8 @@ struct channel {
     struct channel *next;                      /* idle ones */
     struct curl_slist *connect_to, *addresses; /* curl reads them when a fetch starts; NULL: none */
     enum shape shape;
-    bool named; /* CUSTOMREQUEST is set */
+    bool named;    /* CUSTOMREQUEST is set */
+    bool connects; /* and does nothing else */
     char error[CURL_ERROR_SIZE];
     struct origin_head head;
 };
@@ -184,7 +187,7 @@ static bool channel_set_up(struct channel *ch, const struct pool *p)
     SET(CURLOPT_OPENSOCKETDATA, c);
     SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_CLOSESOCKETDATA, c);
-    SET(CURLOPT_PREREQFUNCTION, p->plain ? NULL : on_send);
+    SET(CURLOPT_PREREQFUNCTION, ch->connects ? NULL : on_send);
     SET(CURLOPT_PREREQDATA, ch);
     SET(CURLOPT_READFUNCTION, on_read);
     SET(CURLOPT_READDATA, ch);
@@ -192,7 +195,8 @@ static bool channel_set_up(struct channel *ch, const struct pool *p)
     SET(CURLOPT_HEADERDATA, ch);
     SET(CURLOPT_WRITEFUNCTION, on_content);
     SET(CURLOPT_WRITEDATA, ch);
-    if (p->plain) SET(CURLOPT_CONNECT_ONLY, 1L);
+    if (ch->connects) SET(CURLOPT_CONNECT_ONLY, 1L);
+    if (ch->connects) SET(CURLOPT_FRESH_CONNECT, 1L); /* not one that curl keeps for requests of its own */
     if (server->unix_path != NULL) SET(CURLOPT_UNIX_SOCKET_PATH, server->unix_path);
     if (p->address.connect_to[0] != '\0') {
         ch->connect_to = curl_slist_append(NULL, p->address.connect_to);
@@ -204,15 +208,16 @@ static bool channel_set_up(struct channel *ch, const struct pool *p)
 
 #undef SET
 
-static struct channel *channel_take(struct pool *p)
+static struct channel *channel_take(struct pool *p, bool connects)
 {
     struct channel *ch = p->idle_channels;
-    if (ch != NULL) {
+    if (ch != NULL && connects == p->plain) {
         p->idle_channels = ch->next;
         return ch;
     }
     ch = calloc(1, sizeof(*ch));
     if (ch == NULL) return NULL;
+    ch->connects = connects;
     ch->easy = curl_easy_init();
     if (ch->easy != NULL && channel_set_up(ch, p)) return ch;
     channel_free(ch);
@@ -222,6 +227,10 @@ static struct channel *channel_take(struct pool *p)
 static void channel_give_back(struct pool *p, struct channel *ch)
 {
     ch->fetch = NULL;
+    if (ch->connects != p->plain) { /* made for one upgrade */
+        channel_free(ch);
+        return;
+    }
     ch->next = p->idle_channels;
     p->idle_channels = ch;
 }
@@ -270,7 +279,7 @@ static void tell_addresses(struct pool *p, struct channel *ch)
 
 static CURLcode set_request(struct channel *ch, const struct origin_fetch *f)
 {
-    if (f->pool->plain) return CURLE_OK; /* it only connects */
+    if (ch->connects) return CURLE_OK;
     CURLcode rc = set_method(ch, f);
     if (rc == CURLE_OK) rc = curl_easy_setopt(ch->easy, CURLOPT_REQUEST_TARGET, f->target);
     if (rc == CURLE_OK) rc = curl_easy_setopt(ch->easy, CURLOPT_HTTPHEADER, f->lines);
@@ -280,7 +289,7 @@ static CURLcode set_request(struct channel *ch, const struct origin_fetch *f)
 int origin_curl_start(struct origin_fetch *f)
 {
     struct pool *p = f->pool;
-    struct channel *ch = channel_take(p);
+    struct channel *ch = channel_take(p, origin_fetch_is_h1(f));
     if (ch == NULL) return -ENOMEM;
     CURLcode rc = set_request(ch, f);
     ch->fetch = f;
@@ -300,7 +309,7 @@ void origin_curl_leave(struct origin_fetch *f)
     struct origin_client *c = f->pool->client;
     long connects = 0;
     (void)curl_easy_getinfo(f->channel->easy, CURLINFO_NUM_CONNECTS, &connects); /* only counts */
-    if (!f->pool->plain && connects == 0 && f->sendings > 0) c->stats.reused++;
+    if (!f->channel->connects && connects == 0 && f->sendings > 0) c->stats.reused++;
     (void)curl_multi_remove_handle(c->curl->multi, f->channel->easy); /* fails only for what is not in it */
     channel_give_back(f->pool, f->channel);
     f->channel = NULL;
@@ -349,17 +358,81 @@ static enum origin_result result_of(const struct origin_fetch *f, CURLcode code)
     return f->phase == CONNECTING ? ORIGIN_UNREACHABLE : ORIGIN_CLOSED;
 }
 
-/* A copy of the socket is ours; curl closes its own. */
+/* ---- bytes through curl: where it only connected, over https */
+
+struct secured {
+    struct duplex duplex; /* first */
+    CURLM *multi;
+    struct channel *channel;
+    size_t waiting; /* bytes in text that the TLS library wants to see again, there */
+    char text[SECURED_BYTES];
+};
+
+static ssize_t secured_receive(struct duplex *d, char *to, size_t cap)
+{
+    struct secured *s = (struct secured *)d;
+    size_t n = 0;
+    CURLcode rc = curl_easy_recv(s->channel->easy, to, cap, &n);
+    if (rc == CURLE_OK) return (ssize_t)n;
+    return rc == CURLE_AGAIN ? -EAGAIN : -EIO;
+}
+
+/* A write that had no room must be repeated from the same place with the same length. */
+static ssize_t secured_send(struct duplex *d, const char *at, size_t len)
+{
+    struct secured *s = (struct secured *)d;
+    size_t n = 0;
+    if (s->waiting == 0) {
+        s->waiting = len < sizeof(s->text) ? len : sizeof(s->text);
+        memcpy(s->text, at, s->waiting);
+    }
+    CURLcode rc = curl_easy_send(s->channel->easy, s->text, s->waiting, &n);
+    if (rc == CURLE_AGAIN || (rc == CURLE_OK && n == 0)) return -EAGAIN;
+    s->waiting = 0;
+    return rc == CURLE_OK ? (ssize_t)n : -EIO;
+}
+
+/* Taken out of the multi handle, curl closes the connection and its own socket. */
+static void secured_free(struct duplex *d)
+{
+    struct secured *s = (struct secured *)d;
+    (void)curl_multi_remove_handle(s->multi, s->channel->easy); /* fails only for what is not in it */
+    channel_free(s->channel);
+    free(s);
+}
+
+static const struct duplex_ops secured_ops = { secured_receive, secured_send, secured_free };
+
+/* The channel leaves the pool for good. @param fd  a copy of curl's socket, to be watched */
+static struct duplex *secured_new(struct origin_fetch *f, int fd)
+{
+    struct secured *s = malloc(sizeof(*s));
+    if (s == NULL) return NULL;
+    s->duplex = (struct duplex){ .ops = &secured_ops, .fd = fd, .deep = true };
+    s->multi = f->pool->client->curl->multi;
+    s->channel = f->channel;
+    s->channel->fetch = NULL;
+    s->waiting = 0;
+    f->channel = NULL;
+    return &s->duplex;
+}
+
+/* A copy of the socket is ours; curl closes its own: now, or over https once the copy is closed. */
 static void hand_over(struct origin_fetch *f)
 {
+    struct duplex *secured = NULL;
     curl_socket_t socket = CURL_SOCKET_BAD;
     CURLcode rc = curl_easy_getinfo(f->channel->easy, CURLINFO_ACTIVESOCKET, &socket);
     int fd = rc == CURLE_OK && socket != CURL_SOCKET_BAD ? fcntl(socket, F_DUPFD_CLOEXEC, 0) : -1;
-    origin_curl_leave(f);
+    if (fd >= 0 && f->pool->secure && (secured = secured_new(f, fd)) == NULL) {
+        close(fd);
+        fd = -1;
+    }
+    if (f->channel != NULL) origin_curl_leave(f);
     if (fd < 0)
         origin_fetch_end(f, ORIGIN_UNREACHABLE, "no descriptor for the connection");
     else
-        origin_h1_connected(f, fd);
+        origin_h1_connected(f, fd, secured);
 }
 
 static void fetch_done(struct origin_fetch *f, CURLcode code)
@@ -368,7 +441,7 @@ static void fetch_done(struct origin_fetch *f, CURLcode code)
         origin_fetch_end(f, f->verdict, f->why);
         return;
     }
-    if (f->pool->plain && code == CURLE_OK) {
+    if (f->channel->connects && code == CURLE_OK) {
         hand_over(f);
         return;
     }

@@ -14,7 +14,8 @@
  *   IDLE -> HEAD -+-> LENGTH ------------------------------+-> OVER -> IDLE, or closed
  *          ^   |  +-> UNTIL_CLOSE -------------------------+
  *          +---+  +-> CHUNK_SIZE <-> CHUNK -> CHUNK_END    |
- *          (1xx)          +-> TRAILER ---------------------+
+ *          (1xx)  |       +-> TRAILER ---------------------+
+ *                 +-> SWITCHED (101), and no longer ours
  *
  * It stays watched for input all the while, so that a request costs no epoll_ctl, and an idle connection that the origin
  * server closes (or writes to unasked) is closed here when that happens rather than when it is wanted.               */
@@ -28,13 +29,14 @@ enum {
     RECEIVE_HEAD = 8 * 1024,
 };
 
-enum part { HEAD, LENGTH, UNTIL_CLOSE, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, OVER };
+enum part { HEAD, LENGTH, UNTIL_CLOSE, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, OVER, SWITCHED };
 
 struct h1_conn {
     struct loop_watch watch; /* first: see on_ready */
     struct pool *pool;
     TAILQ_ENTRY(h1_conn) in_idle;
     struct origin_fetch *fetch; /* NULL: idle */
+    struct duplex *secured;     /* what the bytes go through; NULL: nothing. Takes one fetch only */
     int64_t born_ms, idle_since_ms;
     uint32_t events; /* watched for; 0: not watched */
     bool served;     /* a request before this one */
@@ -74,13 +76,15 @@ static struct view framing_line(const struct origin_request *r, char *to, size_t
     return anticipates_content(r->method) ? VIEW("Content-Length: 0\r\n") : VIEW("");
 }
 
+static const char upgrade_lines[] = "Connection: Upgrade\r\nUpgrade: ";
+
 enum { FRAMING_LINE_MAX = 48 };
 
 size_t origin_h1_copy_size(const struct origin_request *r)
 {
     size_t bytes = r->method.len + r->target.len + sizeof("  HTTP/1.1\r\n\r\n") + FRAMING_LINE_MAX;
     for (size_t i = 0; i < r->line_count; i++) bytes += strlen(r->lines[i]) + 2;
-    return bytes;
+    return bytes + sizeof(upgrade_lines) + r->upgrade.len + 2;
 }
 
 static char *put(char *to, struct view v)
@@ -98,6 +102,13 @@ static char *put_line(char *to, const char *line)
     return put(to + len, VIEW("\r\n"));
 }
 
+static char *put_upgrade(struct origin_fetch *f, char *to, struct view offer)
+{
+    to = put(to, view_of(upgrade_lines, sizeof(upgrade_lines) - 1));
+    f->upgrade = view_of(to, offer.len);
+    return put(put(to, offer), VIEW("\r\n"));
+}
+
 void origin_h1_copy(struct origin_fetch *f, char *to, const struct origin_request *r)
 {
     char length[FRAMING_LINE_MAX], *at = to;
@@ -106,6 +117,7 @@ void origin_h1_copy(struct origin_fetch *f, char *to, const struct origin_reques
     at = put(at, r->target);
     at = put(at, VIEW(" HTTP/1.1\r\n"));
     for (size_t i = 0; i < r->line_count; i++) at = put_line(at, r->lines[i]);
+    if (r->upgrade.len > 0) at = put_upgrade(f, at, r->upgrade);
     at = put(at, framing_line(r, length, sizeof(length)));
     at = put(at, VIEW("\r\n"));
     f->wire = view_of(to, (size_t)(at - to));
@@ -129,7 +141,10 @@ static void watch_for(struct h1_conn *c, uint32_t events)
 static void conn_free(struct h1_conn *c)
 {
     watch_for(c, 0);
-    close(c->watch.fd);
+    if (c->secured != NULL)
+        duplex_close(c->secured);
+    else if (c->watch.fd >= 0)
+        close(c->watch.fd);
     free(c->upload);
     free(c->kept);
     free(c);
@@ -191,7 +206,7 @@ static void over(struct h1_conn *c, enum origin_result result, const char *why)
     struct origin_fetch *f = c->fetch;
     c->fetch = NULL;
     f->conn = NULL;
-    if (result == ORIGIN_COMPLETE && c->reusable && c->sent && c->line_len == 0) {
+    if (result == ORIGIN_COMPLETE && c->reusable && c->secured == NULL && c->sent && c->line_len == 0) {
         watch_for(c, EPOLLIN);
         conn_idle(c);
     } else {
@@ -267,14 +282,29 @@ static void closed(struct h1_conn *c, bool clean)
 
 /* ---- sending */
 
+/* As send and recv, but -1 is -errno. */
+static ssize_t conn_send(const struct h1_conn *c)
+{
+    if (c->secured != NULL) return duplex_send(c->secured, c->out, c->out_len);
+    ssize_t n = send(c->watch.fd, c->out, c->out_len, MSG_NOSIGNAL);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t conn_receive(const struct h1_conn *c, char *to, size_t cap)
+{
+    if (c->secured != NULL) return duplex_receive(c->secured, to, cap);
+    ssize_t n = recv(c->watch.fd, to, cap, 0);
+    return n < 0 ? -errno : n;
+}
+
 /* @return false: nothing more can be sent now, or ever */
 static bool send_piece(struct h1_conn *c)
 {
     while (c->out_len > 0) {
-        ssize_t n = send(c->watch.fd, c->out, c->out_len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) continue;
+        ssize_t n = conn_send(c);
+        if (n == -EINTR) continue;
         if (n < 0) {
-            c->deaf = errno != EAGAIN;
+            c->deaf = n != -EAGAIN;
             return false;
         }
         c->out += n;
@@ -330,7 +360,7 @@ static void pump(struct h1_conn *c)
 
 /* ---- the response */
 
-enum progress { MORE, DONE, HELD, BAD, CUT, GIVEN_UP };
+enum progress { MORE, DONE, HELD, BAD, CUT, GIVEN_UP, SWITCHES };
 
 /* Take the next line off *in. @return false: it does not end here, and what there is has been put aside */
 static bool take_line(struct h1_conn *c, struct view *in, struct view *line, bool *too_long)
@@ -399,6 +429,7 @@ static enum progress take_head(struct h1_conn *c, struct view *in)
     if (why == NULL && ended) why = origin_fetch_head(f, &c->head, &length);
     if (why != NULL) return bad(c, why);
     if (!ended || c->head.status == 0) return MORE;
+    if (c->head.status == 101) return c->sent ? SWITCHES : bad(c, "switches protocols before it heard the request");
     begin_content(c, length);
     return MORE;
 }
@@ -499,6 +530,24 @@ static bool is_all_over(const struct h1_conn *c)
     return c->sent || c->deaf || c->head.status >= 400 || c->fetch->expects_no_content;
 }
 
+/* What came behind the head belongs to the other protocol (RFC 9110 §7.8). */
+static void switch_over(struct h1_conn *c, struct view early)
+{
+    struct origin_fetch *f = c->fetch;
+    struct response_head head = { .status = c->head.status, .fields = origin_head_fields(&c->head) };
+    struct duplex *d = c->secured;
+    watch_for(c, 0);
+    if (d == NULL ? (d = duplex_of_socket(c->watch.fd, early)) == NULL : !duplex_keep_early(d, early)) {
+        over(c, ORIGIN_CLOSED, "out of memory");
+        return;
+    }
+    c->part = SWITCHED;
+    c->secured = NULL;
+    c->watch.fd = -1;
+    bool wanted = f->handler->switched(f->arg, &head, d);
+    over(c, wanted ? ORIGIN_COMPLETE : ORIGIN_CANCELLED, "switched protocols");
+}
+
 /* @return whether the connection still reads for this fetch */
 static bool input(struct h1_conn *c, struct view in)
 {
@@ -514,6 +563,7 @@ static bool input(struct h1_conn *c, struct view in)
         over(c, ORIGIN_COMPLETE, "complete");
         return false;
     case CUT: over(c, ORIGIN_CUT, "chunks that are none"); return false;
+    case SWITCHES: switch_over(c, in); return false;
     case BAD:
     case GIVEN_UP: doomed(c); return false;
     }
@@ -542,18 +592,19 @@ static void receive(struct h1_conn *c)
         watch_again(c); /* what the socket has stays there */
         return;
     }
-    for (int i = 0; i < READS_PER_TURN; i++) {
+    bool secured = c->secured != NULL; /* epoll does not tell of what has been decrypted: read to the end of it */
+    for (int i = 0; i < READS_PER_TURN || secured; i++) {
         size_t cap;
         char *at = receive_where(c, &cap);
-        ssize_t n = recv(c->watch.fd, at, cap, 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        ssize_t n = conn_receive(c, at, cap);
+        if (n == -EAGAIN || n == -EINTR) return;
         if (n <= 0) {
             closed(c, n == 0);
             return;
         }
         if (c->part == OVER) c->reusable = false; /* whatever follows answers nobody */
         c->drained = (size_t)n < cap;
-        if (!input(c, view_of(at, (size_t)n)) || (size_t)n < cap) return;
+        if (!input(c, view_of(at, (size_t)n)) || (!secured && (size_t)n < cap)) return;
     }
 }
 
@@ -605,17 +656,21 @@ bool origin_h1_start(struct origin_fetch *f)
     return true;
 }
 
-void origin_h1_connected(struct origin_fetch *f, int fd)
+void origin_h1_connected(struct origin_fetch *f, int fd, struct duplex *secured)
 {
     struct h1_conn *c = malloc(sizeof(*c));
     if (c == NULL) {
-        close(fd);
+        if (secured != NULL)
+            duplex_close(secured);
+        else
+            close(fd);
         origin_fetch_end(f, ORIGIN_QUEUE_FULL, "out of memory");
         return;
     }
     memset(c, 0, offsetof(struct h1_conn, head));
     c->watch = (struct loop_watch){ .ready = on_ready, .fd = fd };
     c->pool = f->pool;
+    c->secured = secured;
     c->born_ms = origin_now_ms(f);
     begin(c, f);
 }

@@ -2,7 +2,8 @@
  *
  *   origin_client.c  fetches: their queues, deadlines and fates, and the client's part in a turn of the loop
  *   origin_h1.c      http and unix sockets: HTTP/1.1 on connections of its own, which stay watched while idle
- *   origin_curl.c    https, and connecting for origin_h1.c: names, addresses, certificates. Only this one knows libcurl
+ *   origin_curl.c    https, and connecting for origin_h1.c: names, addresses, certificates. Only this one knows libcurl;
+ *                    where an upgrade is offered over https it only secures the connection, and origin_h1.c speaks
  *
  * A fetch walks
  *
@@ -48,6 +49,7 @@ struct pool {
     struct fetch_list active, queue;
     size_t active_count, queue_count, active_max, queue_max;
     bool plain;                     /* spoken to by origin_h1.c */
+    bool secure;                    /* https */
     struct channel *idle_channels;  /* origin_curl.c's */
     struct h1_conn_list idle_conns; /* origin_h1.c's; used last first */
 };
@@ -76,7 +78,8 @@ struct origin_fetch {
     /* The request, copied behind the struct. */
     const char *method, *target; /* libcurl's */
     void *lines;
-    struct view wire; /* origin_h1.c's: the head as it is sent */
+    struct view wire;    /* origin_h1.c's: the head as it is sent */
+    struct view upgrade; /* in it: the protocols offered; empty: none */
 };
 
 struct origin_client {
@@ -93,12 +96,19 @@ struct origin_client {
 };
 enum { ORIGIN_RECEIVE_BYTES = 64 * 1024 };
 
+/** Spoken by origin_h1.c, whoever connects. */
+static inline bool origin_fetch_is_h1(const struct origin_fetch *f)
+{
+    return f->pool->plain || f->upgrade.len > 0;
+}
+
 /* ---- origin_client.c: what happens to a fetch */
 
 /** The request is about to be sent, for the first time or again. @return false: it may not be; the fetch is doomed */
 MUST_USE bool origin_fetch_sends(struct origin_fetch *f);
 /** A head has ended, an interim one too. @param length  of the content, -1: not known
- *  @return NULL, or why the response is refused; h->status is 0 again after an interim response */
+ *  @return NULL, or why the response is refused; h->status is 0 again after an interim response, but 101 when the server has
+ *          switched to what was offered */
 MUST_USE const char *origin_fetch_head(struct origin_fetch *f, struct origin_head *h, int64_t *length);
 void origin_fetch_content(struct origin_fetch *f, const char *at, size_t len);
 /** The next piece of the request's content.
@@ -132,8 +142,9 @@ void origin_curl_copy(struct origin_fetch *f, char *to, const struct origin_requ
 
 /** Begin on a kept connection. @return false: there is none */
 MUST_USE bool origin_h1_start(struct origin_fetch *f);
-/** Begin on a fresh connection, whose socket is taken over; tells how it ends, as everything below. */
-void origin_h1_connected(struct origin_fetch *f, int fd);
+/** Begin on a fresh connection, whose socket is taken over; tells how it ends, as everything below.
+ *  @param secured  what its bytes go through, taken over with the socket, which is its fd; NULL: nothing */
+void origin_h1_connected(struct origin_fetch *f, int fd, struct duplex *secured);
 void origin_h1_leave(struct origin_fetch *f);
 void origin_h1_resume(struct origin_fetch *f);
 void origin_h1_free_idle(struct pool *p);

@@ -142,6 +142,11 @@ struct server_pick origin_state_pick(struct origin_state *o, const struct server
     return pick;
 }
 
+void origin_state_tunnel(struct origin_state *o, int server, int by)
+{
+    atomic_fetch_add_explicit(&o->servers[server].in_flight, (uint32_t)by, memory_order_relaxed);
+}
+
 bool origin_state_has_other(const struct origin_state *o, const struct servers_tried *tried, int64_t now_ms)
 {
     for (size_t i = 0; i < o->server_count; i++)

@@ -57,6 +57,8 @@ void origin_state_inherit(struct origin_state *o, const struct origin_state *bef
 struct server_pick origin_state_pick(struct origin_state *o, const struct servers_tried *tried, uint64_t key_hash,
                                      int64_t now_ms);
 void origin_state_report(struct origin_state *o, struct server_pick pick, enum breaker_result result, int64_t now_ms);
+/** A connection that has switched protocols goes on, or has ended: by 1 or -1, among what its server has under way. */
+void origin_state_tunnel(struct origin_state *o, int server, int by);
 /** Is there a server left to be asked? */
 bool origin_state_has_other(const struct origin_state *o, const struct servers_tried *tried, int64_t now_ms);
 void servers_tried_add(struct servers_tried *t, int server);

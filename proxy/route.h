@@ -74,6 +74,8 @@ struct route {
     struct route_answer answer;
     struct protection *protection;        /* NULL: open to all */
     int64_t request_limit_bytes;          /* a longer request content is refused; -1: none */
+    struct views upgrade;                 /* protocols that requests may switch to */
+    int64_t tunnel_idle_ms;               /* of a connection that has switched */
     bool retry_post;                      /* a POST with Idempotency-Key may be tried again */
     struct first_byte_times *first_bytes; /* how long origins take to answer; NULL: nobody wants to know */
 };

@@ -33,6 +33,7 @@ struct settings {
     int workers;
     int64_t drain_ms;
     struct front_settings limits;
+    int tunnels_max; /* per worker: connections that have switched protocols */
 };
 
 #endif

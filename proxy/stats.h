@@ -34,7 +34,11 @@
     X(invalidations, "invalidations_total", "Unsafe requests that invalidated stored responses")                       \
     X(bytes_sent, "sent_bytes_total", "Bytes of responses sent to clients")                                            \
     X(bytes_hit, "hit_bytes_total", "Bytes of content answered from the cache")                                        \
-    X(bytes_fetched, "fetched_bytes_total", "Bytes of content received from the origin")
+    X(bytes_fetched, "fetched_bytes_total", "Bytes of content received from the origin")                               \
+    X(tunnels, "tunnels_total", "Connections that switched to another protocol (101)")                                 \
+    X(tunnels_refused, "tunnels_refused_total", "Upgrades refused because too many tunnels were open")                 \
+    X(tunnel_bytes_received, "tunnel_received_bytes_total", "Bytes relayed from clients after a 101")                  \
+    X(tunnel_bytes_sent, "tunnel_sent_bytes_total", "Bytes relayed to clients after a 101")
 
 /* Durations in microseconds: 8 buckets for each power of two, so a quantile is at most 1/8 off. */
 enum { HISTOGRAM_BUCKETS = 256 };
@@ -47,6 +51,7 @@ struct counters {
 #define STATS_MEMBER(name, metric, help) _Atomic uint64_t name;
     STATS_COUNTERS(STATS_MEMBER)
 #undef STATS_MEMBER
+    _Atomic uint64_t tunnels_open;    /* now */
     struct histogram hit_us, miss_us; /* from the request's head to the reply's last byte handed to the system */
 };
 

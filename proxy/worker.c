@@ -67,10 +67,11 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     k->drain_timer.due = drain_due;
     k->site_task.run = site_run;
     k->loop = loop_new();
+    k->tunnels = k->loop != NULL ? tunnels_new(k->loop, &k->counters) : NULL;
     struct site *site = weir_site(w);
     k->lease = site_lease_new(site);
     if (k->lease == NULL) site_unref(&site);
-    if (k->loop == NULL || k->lease == NULL) goto no_memory;
+    if (k->tunnels == NULL || k->lease == NULL) goto no_memory;
     /* The front first: what its turn begins to fetch is sent in the same turn of the loop. */
     k->front = front_h1_new(k->loop, &k->lease->site->settings.limits, &exchange_handler, k, why, cap);
     if (k->front == NULL) goto fail;
@@ -88,12 +89,14 @@ no_memory:
 fail:
     if (k != NULL && k->front != NULL) front_free(k->front);
     if (k != NULL && k->origin != NULL) origin_client_free(k->origin);
+    if (k != NULL) tunnels_free(k->tunnels);
     if (k != NULL && k->loop != NULL) loop_free(k->loop);
     if (k != NULL) site_lease_unref(&k->lease);
     free(k);
     return NULL;
 }
 
+/* Tunnels do not count: nothing of HTTP is under way there, and they would last for ever. */
 static bool is_idle(const struct worker *k)
 {
     return front_active(k->front) == 0 && k->exchanges == 0 && k->fetches == 0;
@@ -103,6 +106,7 @@ static bool is_idle(const struct worker *k)
 static void break_off(struct worker *k)
 {
     k->breaking_off = true;
+    tunnels_end(k->tunnels);
     front_free(k->front);
     origin_client_free(k->origin);
     while (k->exchanges > 0 || k->fetches > 0) loop_turn(k->loop);
@@ -139,6 +143,7 @@ void worker_join(struct worker *k)
 void worker_free(struct worker *k)
 {
     if (!k->started) break_off(k);
+    tunnels_free(k->tunnels);
     struct site *next = atomic_exchange(&k->next_site, NULL);
     site_unref(&next);
     site_lease_unref(&k->lease);

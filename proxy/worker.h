@@ -8,6 +8,7 @@
 #include "proxy/heap.h"
 #include "proxy/origin.h"
 #include "proxy/stats.h"
+#include "proxy/tunnel.h"
 #include "proxy/weir.h"
 
 #include <pthread.h>
@@ -19,6 +20,7 @@ struct worker {
     struct loop *loop;
     struct front *front;
     struct origin_client *origin;
+    struct tunnels *tunnels;
     struct counters counters;
     /* Scratch for the request at hand: what outlives the call is copied out of it. */
     char key_text[KEY_TEXT_MAX];

@@ -750,7 +750,7 @@ START_TEST(what_is_commented_out_is_sound_too)
     }
     ck_assert_uint_gt(settings, 60);
     struct site *s = load_sound(text);
-    ck_assert_uint_eq(s->route_count, 6);
+    ck_assert_uint_eq(s->route_count, 7);
     ck_assert_uint_eq(s->origin_count, 3);
     site_unref(&s);
     arena_free(a);

@@ -94,7 +94,7 @@ static void on_end(void *arg, enum origin_result result, const char *why)
     snprintf(h->why, sizeof(h->why), "%s", why);
 }
 
-static const struct origin_handler handler = { on_interim, on_head, on_content, on_read, on_end, NULL };
+static const struct origin_handler handler = { on_interim, on_head, on_content, on_read, on_end, NULL, NULL };
 
 /* ---- a client, its loop and its origin */
 
@@ -1160,7 +1160,7 @@ static void chain_end(void *arg, enum origin_result result, const char *why)
 
 START_TEST(a_fetch_may_be_begun_and_cancelled_from_inside)
 {
-    static const struct origin_handler chained = { on_interim, chain_head, on_content, on_read, chain_end, NULL };
+    static const struct origin_handler chained = { on_interim, chain_head, on_content, on_read, chain_end, NULL, NULL };
     const struct raw_step script[] = { { HEAR, NULL, 0 },
                                        { SAY, OK "Content-Length: 5\r\n\r\n", 0 },
                                        { HEAR, NULL, 0 }, /* nothing: the connection is closed */

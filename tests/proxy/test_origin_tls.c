@@ -64,7 +64,7 @@ static void on_end(void *arg, enum origin_result result, const char *why)
     snprintf(h->why, sizeof(h->why), "%s", why);
 }
 
-static const struct origin_handler handler = { on_interim, on_head, on_content, on_read, on_end, NULL };
+static const struct origin_handler handler = { on_interim, on_head, on_content, on_read, on_end, NULL, NULL };
 
 static enum MHD_Result answer(void *owner, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **context)
