@@ -265,6 +265,11 @@ bool storable_field(struct field_section response, const struct field *line, con
     return !d->private_fields_present || !private_lists(response, d, line->name);
 }
 
+bool storable_reason_is_of_request(enum storable_reason r)
+{
+    return r == NOT_STORED_REQUEST_NO_STORE || r == NOT_STORED_AUTHORIZATION;
+}
+
 /* Each reason by its name, where it is written, and in a sentence. */
 static const struct {
     const char *name, *section, *text;

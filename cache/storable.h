@@ -51,6 +51,8 @@ struct storable_decision storable_decide_by(const struct request_head *request, 
 bool storable_field(struct field_section response, const struct field *line, const struct response_directives *d,
                     const struct storable_decision *decision);
 
+/** It was not stored for what its request said, which says nothing of what is stored already. */
+bool storable_reason_is_of_request(enum storable_reason r);
 const char *storable_reason_name(enum storable_reason r);    /* for Cache-Status detail and the log: "set-cookie" */
 const char *storable_reason_section(enum storable_reason r); /* "RFC 9111 §3.5" */
 const char *storable_reason_text(enum storable_reason r);    /* a sentence for explain */

@@ -371,8 +371,7 @@ static bool outdates_what_is_stored(const struct fetch *f)
     enum storable_reason why = f->response.storable.reason;
     bool full = (status >= 200 && status <= 399 && status != 206 && status != 304) || status == 404 || status == 410;
     return f->stored != NULL && f->request.method != METHOD_HEAD && full && body_is_complete(f->response.body) &&
-           f->response.storable.verdict == STORABLE_NO && why != NOT_STORED_REQUEST_NO_STORE &&
-           why != NOT_STORED_AUTHORIZATION;
+           f->response.storable.verdict == STORABLE_NO && !storable_reason_is_of_request(why);
 }
 
 /* The transfer is over and its response, if there was one, is published. */

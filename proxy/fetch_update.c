@@ -96,16 +96,23 @@ static bool is_same_variant(const struct fetch *f, const struct object *o, struc
     return view_equal(v.text, record_variant(object_record(o)));
 }
 
-/* With its new fields the response may no longer be stored: it answers those who asked, and goes. */
-static bool is_still_storable(const struct fetch *f, const struct object *o)
+enum freshened_end {
+    FRESHENED_IS_KEPT,
+    FRESHENED_IS_LENT, /* to whoever asked; what is stored stays as it was, since only their request forbids to store more */
+    FRESHENED_GOES /* with its new fields it may no longer be stored: it answers those who asked, and goes */
+};
+
+static enum freshened_end end_of(const struct fetch *f, const struct object *o)
 {
     struct field room[RECORD_FIELDS_MAX];
     const struct stored_head *s = &object_head(o)->stored;
     struct response_head head = { .status = s->status, .fields = record_section(object_record(o), room) };
     struct request_head get = f->request; /* what is stored answered one, even where a HEAD has freshened it */
     if (get.method == METHOD_HEAD) get.method = METHOD_GET;
-    return storable_decide(&get, &head, &f->route->policy, s, o->content_length).verdict == STORABLE_YES &&
-           is_same_variant(f, o, head.fields);
+    struct storable_decision d = storable_decide(&get, &head, &f->route->policy, s, o->content_length);
+    if (!is_same_variant(f, o, head.fields)) return FRESHENED_GOES;
+    if (d.verdict == STORABLE_YES) return FRESHENED_IS_KEPT;
+    return storable_reason_is_of_request(d.reason) ? FRESHENED_IS_LENT : FRESHENED_GOES;
 }
 
 /* A 304 that selects what is stored. */
@@ -118,16 +125,17 @@ static void on_validated(struct fetch *f, struct field_section update)
         return;
     }
     f->flight->origin_status = 304;
-    f->flight->stored = is_still_storable(f, o);
+    enum freshened_end end = end_of(f, o);
+    f->flight->stored = end == FRESHENED_IS_KEPT;
     flight_respond(fetch_flights(f), f->flight, o);
-    if (f->flight->stored) {
+    if (end == FRESHENED_GOES) cache_remove(f->worker->weir->cache, f->stored);
+    if (end == FRESHENED_IS_KEPT)
         fetch_admit(f, o);
-    } else {
-        cache_remove(f->worker->weir->cache, f->stored);
+    else
         fetch_land_with_nothing(f);
-    }
     object_unref(&o);
 }
+
 /* A 200 to HEAD tells whether what is stored for GET is still so (§4.3.5). */
 void fetch_confirm(struct fetch *f, const struct response_head *head)
 {
@@ -137,10 +145,11 @@ void fetch_confirm(struct fetch *f, const struct response_head *head)
     struct object *o = NULL;
     if (head_confirms(record_section(object_record(f->stored), room), f->stored->content_length, head->fields))
         o = freshened(f, f->response.fields);
-    if (o != NULL && is_still_storable(f, o))
-        cache_admit(f->worker->weir->cache, o, NULL, NULL);
-    else
-        cache_remove(f->worker->weir->cache, f->stored);
+    switch (o != NULL ? end_of(f, o) : FRESHENED_GOES) {
+    case FRESHENED_IS_KEPT: cache_admit(f->worker->weir->cache, o, NULL, NULL); break;
+    case FRESHENED_IS_LENT: break;
+    case FRESHENED_GOES: cache_remove(f->worker->weir->cache, f->stored); break;
+    }
     object_unref(&o);
 }
 

@@ -422,9 +422,32 @@ START_TEST(what_a_304_says_to_one_is_for_the_one_who_caused_it)
 }
 END_TEST
 
+/* §3.5, §5.2.1.5: what such a request gets is not stored; what is stored is none the worse for it. */
+START_TEST(whose_answer_is_not_stored_does_not_evict)
+{
+    static const char *const fields[] = { "Cache-Control: no-store", "Authorization: Basic YTpi" };
+    static const char *const methods[] = { "GET", "HEAD" };
+    struct scene *s = scene_begin(NULL);
+    const char *request = say(s, "%s /shelf", methods[_i / 2]), *status = _i / 2 == 0 ? "304" : "200";
+    origin_answers(s, "200", "Cache-Control: max-age=10\nETag: \"a\"", "jam");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "", "jam");
+    seconds_pass(s, 10);
+    origin_answers(s, status, "Cache-Control: max-age=100\nETag: \"a\"\nX-New: 1", _i / 2 == 0 ? NULL : "jam");
+    client_asks(s, request, fields[_i % 2]);
+    client_hears(s, "200", say(s, "Cache-Status: weir; fwd=stale; fwd-status=%s; !stored\nX-New: 1", status), NULL);
+    origin_answers(s, "304", "Cache-Control: max-age=20\nETag: \"a\"", NULL);
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=stale; fwd-status=304; stored\n!X-New", "jam");
+    origin_heard(s, "GET /shelf", "If-None-Match: \"a\"");
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
+        { whose_answer_is_not_stored_does_not_evict, 4 },
         TEST(what_a_304_says_to_one_is_for_the_one_who_caused_it),
         TABLE(each_kind_of_field_is_updated_or_kept, updates),
         TABLE(a_304_freshens_what_it_selects, selections),
