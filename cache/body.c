@@ -280,6 +280,7 @@ static bool leave_whole(struct body *b)
     if (b->number == 0 && b->store != NULL && b->store_result == 0 && b->first == NULL) {
         b->number = store_next_number(b->store);
         pin(b);
+        if (b->length > 0 && !store_reserve(b->store, b->number, (uint64_t)b->length)) b->store_result = -ENOSPC;
     }
     if (b->whole == NULL) return true;
     char *whole = b->whole;

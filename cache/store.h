@@ -79,10 +79,14 @@ MUST_USE int store_get(struct store *s, const struct store_id *id, size_t spare,
  *  @return bytes read (short only at the end), -ENOENT (gone: evicted meanwhile), -EIO (the disk, or a bad checksum, which is
  *          counted: the caller then removes the record) */
 MUST_USE ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, size_t len);
-/** Somebody reads content `number` for a while: its chunks outlive its record until store_unpin. Holds no page of the store.
+/** Somebody reads content `number` for a while: its chunks outlive its record until store_unpin, as long as a quarter of the
+ *  store is enough for all that outlives its record so; else they go all the same. Holds no page of the store.
  *  @return false: no memory */
 MUST_USE bool store_pin(struct store *s, uint64_t number);
 void store_unpin(struct store *s, uint64_t number);
+/** Pinned content `number` is to be appended, so many bytes in all. Half of the store may be under way at a time.
+ *  @return false: there is no room for it; what is appended nevertheless is refused */
+MUST_USE bool store_reserve(struct store *s, uint64_t number, uint64_t bytes);
 /** True when those pages are in memory, so that store_read would not wait for the disk. A guess, for scheduling only. */
 bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t len);
 

@@ -304,6 +304,7 @@ static int apply_put(struct turn *t, struct store_op *op)
     bool was_pending = !p->keeps_content && p->content_number != 0 && (p->content == NULL || op->committed > 0);
     if (rc == 0 && was_pending) rc = store_pending_del(t, p->content_number);
     if (rc != 0) return rc;
+    if (was_pending) store_has_record(t->s, p->content_number);
     atomic_fetch_add(&t->s->puts, 1);
     return finished(op, 0);
 }

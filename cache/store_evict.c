@@ -173,6 +173,36 @@ int store_evict_one(struct turn *t)
     return evict_record(t);
 }
 
+/* How much of a content is there, by its last chunk. */
+static int content_bytes(struct turn *t, uint64_t number, uint64_t *bytes)
+{
+    MDB_cursor *cursor = NULL;
+    struct chunk_key after = chunk_key_of(number + 1, 0);
+    MDB_val key = val_of(&after, sizeof(after)), value;
+    *bytes = STORE_CHUNK_BYTES;
+    int rc = mdb_cursor_open(t->txn, t->s->dbi[DB_CONTENT], &cursor);
+    if (rc != 0) return rc;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+    if (rc == 0 && key.mv_size == sizeof(after) && order_of(key.mv_data) == number) {
+        uint32_t last;
+        memcpy(&last, (char *)key.mv_data + sizeof(struct order_key), sizeof(last));
+        *bytes += (uint64_t)__builtin_bswap32(last) * STORE_CHUNK_BYTES;
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int may_go(struct turn *t, uint64_t number, bool *yes)
+{
+    uint64_t bytes;
+    *yes = !store_is_pinned(t->s, number);
+    if (*yes) return 0;
+    int rc = content_bytes(t, number, &bytes);
+    *yes = rc == 0 && !store_is_kept(t->s, number, bytes);
+    return rc;
+}
+
 int store_collect_garbage(struct turn *t)
 {
     MDB_cursor *cursor = NULL;
@@ -184,7 +214,10 @@ int store_collect_garbage(struct turn *t)
         if (value.mv_size != 1 || *(char *)value.mv_data != PENDING_GARBAGE || key.mv_size != sizeof(struct order_key))
             continue;
         uint64_t candidate = order_of(key.mv_data);
-        if (!store_is_pinned(t->s, candidate)) number = candidate;
+        bool yes;
+        rc = may_go(t, candidate, &yes);
+        if (rc != 0) break;
+        if (yes) number = candidate;
     }
     mdb_cursor_close(cursor);
     if (rc == MDB_NOTFOUND) t->s->garbage = false;

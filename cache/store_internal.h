@@ -266,6 +266,10 @@ int store_errno(int rc);
 struct store_pins *store_pins_new(void);
 void store_pins_free(struct store_pins *p);
 bool store_is_pinned(struct store *s, uint64_t number);
+/** What was appended under `number` has its record now. */
+void store_has_record(struct store *s, uint64_t number);
+/** Whether content of so many bytes that has lost its record stays for its readers. Kept once, it is kept until they go. */
+bool store_is_kept(struct store *s, uint64_t number, uint64_t bytes);
 
 /* ---- store_note.c */
 

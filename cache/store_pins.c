@@ -1,20 +1,25 @@
 /* Content that somebody reads: it outlives its record until the last reader has gone. No page of the store is held: only the
- * removal of the chunks waits. */
+ * removal of the chunks waits. Eviction can take nothing of such content, nor of what is still being appended, so each gets
+ * a share of the store only; else a few slow clients, or a few large fetches at a time, would leave no room for anybody
+ * else. Beyond the shares, what has lost its record goes under its readers, who are cut short, and what comes is not stored. */
 #include "cache/store_internal.h"
 
 #include <stdlib.h>
 
-enum { PIN_BUCKETS = 256 };
+enum { PIN_BUCKETS = 256, KEPT_SHARE = 4, UNDER_WAY_SHARE = 2 };
 
 struct pin {
     struct pin *next;
     uint64_t number;
     unsigned readers;
+    uint64_t under_way;  /* bytes of it that are or will be appended; 0: it has its record */
+    uint64_t kept_bytes; /* after its record; 0: it has one still, or goes */
 };
 
 struct store_pins {
     pthread_mutex_t lock;
     struct pin *buckets[PIN_BUCKETS];
+    uint64_t under_way, kept_bytes; /* of all */
 };
 
 struct store_pins *store_pins_new(void)
@@ -46,6 +51,57 @@ bool store_is_pinned(struct store *s, uint64_t number)
     return pinned;
 }
 
+static uint64_t share_of(const struct store *s, unsigned part)
+{
+    return s->limit_pages * STORE_PAGE / part;
+}
+
+bool store_reserve(struct store *s, uint64_t number, uint64_t bytes)
+{
+    struct store_pins *p = s->pins;
+    pthread_mutex_lock(&p->lock);
+    struct pin *pin = *pin_at(p, number);
+    bool more = pin != NULL && bytes > pin->under_way;
+    bool fits = !more || p->under_way + (bytes - pin->under_way) <= share_of(s, UNDER_WAY_SHARE);
+    if (more && fits) {
+        p->under_way += bytes - pin->under_way;
+        pin->under_way = bytes;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return fits;
+}
+
+static void arrived(struct store_pins *p, struct pin *pin)
+{
+    if (pin == NULL) return;
+    p->under_way -= pin->under_way;
+    pin->under_way = 0;
+}
+
+void store_has_record(struct store *s, uint64_t number)
+{
+    pthread_mutex_lock(&s->pins->lock);
+    arrived(s->pins, *pin_at(s->pins, number));
+    pthread_mutex_unlock(&s->pins->lock);
+}
+
+bool store_is_kept(struct store *s, uint64_t number, uint64_t bytes)
+{
+    struct store_pins *p = s->pins;
+    uint64_t share = share_of(s, KEPT_SHARE);
+    pthread_mutex_lock(&p->lock);
+    struct pin *pin = *pin_at(p, number);
+    arrived(p, pin);
+    bool kept = pin != NULL && pin->kept_bytes > 0;
+    if (pin != NULL && !kept && (p->kept_bytes == 0 || p->kept_bytes + bytes <= share)) {
+        kept = true;
+        pin->kept_bytes = bytes;
+        p->kept_bytes += bytes;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return kept;
+}
+
 bool store_pin(struct store *s, uint64_t number)
 {
     pthread_mutex_lock(&s->pins->lock);
@@ -67,6 +123,8 @@ void store_unpin(struct store *s, uint64_t number)
     if (*at != NULL && --(*at)->readers == 0) {
         gone = *at;
         *at = gone->next;
+        arrived(s->pins, gone);
+        s->pins->kept_bytes -= gone->kept_bytes;
     }
     pthread_mutex_unlock(&s->pins->lock);
     if (gone != NULL) atomic_store(&s->unpinned, true); /* the writer looks at its garbage again */

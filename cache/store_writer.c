@@ -129,6 +129,7 @@ int store_append(struct store *s, uint64_t number, int64_t offset, const void *d
 {
     if (number == 0 || offset < 0 || offset % STORE_CHUNK_BYTES != 0) return -EINVAL;
     if ((uint64_t)offset + len > largest_content(s)) return -ENOSPC;
+    if (!store_reserve(s, number, (uint64_t)offset + len)) return -ENOSPC;
     if (atomic_load_explicit(&s->failing, memory_order_relaxed)) return -EROFS;
     struct store_op *op = op_new(OP_APPEND, len, done, arg);
     if (op == NULL) return -ENOMEM;

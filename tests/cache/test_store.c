@@ -759,6 +759,57 @@ END_TEST
 
 /* ---- opening */
 
+/* Slow clients read what has left the store otherwise: the store is not theirs alone. */
+START_TEST(what_is_read_keeps_a_share_of_the_store_only)
+{
+    enum { MANY = 9, LEN = 700000 };
+    struct place p = place_new(SMALL);
+    uint64_t numbers[MANY];
+    size_t there = 0;
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    for (uint64_t n = 0; n < MANY; n++) {
+        struct store_id id = id_of(n);
+        ck_assert_int_eq(put_content(p.store, n, LEN, &numbers[n]), 0);
+        ck_assert(store_pin(p.store, numbers[n]));
+        store_remove(p.store, &id, 0);
+        flush(p.store);
+    }
+    for (int i = 0; i < 100; i++) flush(p.store); /* the background goes on between them */
+    for (uint64_t n = 0; n < MANY; n++) there += content_is_right(p.store, n, numbers[n], LEN);
+    ck_assert_uint_ge(there, 1);
+    ck_assert_uint_le(there * LEN, SMALL / 4);
+    for (uint64_t n = 0; n < MANY; n++) store_unpin(p.store, numbers[n]);
+    for (int i = 0; i < 200 && stats_of(p.store).live_bytes > 40 * 4096; i++) flush(p.store);
+    ck_assert_uint_le(stats_of(p.store).live_bytes, 40 * 4096);
+    place_end(&p);
+}
+END_TEST
+
+START_TEST(what_is_under_way_takes_half_of_the_store)
+{
+    struct place p = place_new(SMALL);
+    static char bytes[4 * STORE_CHUNK_BYTES];
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    uint64_t first = store_next_number(p.store), second = store_next_number(p.store);
+    ck_assert(store_pin(p.store, first) && store_pin(p.store, second));
+    ck_assert(store_reserve(p.store, first, 3 * MIB));
+    ck_assert(!store_reserve(p.store, second, MIB));
+    ck_assert_int_eq(append_and_wait(p.store, first, 0, bytes, sizeof(bytes)), 0);
+    ck_assert(store_reserve(p.store, second, MIB / 4));
+    ck_assert_int_eq(
+        store_append(p.store, second, MIB / STORE_CHUNK_BYTES * STORE_CHUNK_BYTES, bytes, sizeof(bytes), NULL, NULL),
+        -ENOSPC);
+    struct store_put put = {
+        .id = id_of(1), .record = "h", .record_len = 1, .content_number = first, .content_len = sizeof(bytes)
+    };
+    ck_assert_int_eq(put_and_wait(p.store, &put), 0); /* it has arrived */
+    ck_assert(store_reserve(p.store, second, 3 * MIB));
+    store_unpin(p.store, first);
+    store_unpin(p.store, second);
+    place_end(&p);
+}
+END_TEST
+
 /* A worker that writes to a page of a file waits for its disk when that page was just written back. */
 START_TEST(readers_touch_no_page_of_a_file)
 {
@@ -1380,6 +1431,8 @@ static Suite *store_suite(void)
     tcase_add_test(c, used_records_outlive_a_scan);
     tcase_add_test(c, what_memory_uses_outlives_a_scan);
     tcase_add_test(c, pinned_records_stay);
+    tcase_add_test(c, what_is_read_keeps_a_share_of_the_store_only);
+    tcase_add_test(c, what_is_under_way_takes_half_of_the_store);
     tcase_add_test(c, readers_touch_no_page_of_a_file);
     tcase_add_test(c, only_one_process_may_open_it);
     tcase_add_test(c, what_cannot_be_opened_is_said);
