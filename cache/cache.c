@@ -38,6 +38,15 @@ static bool is_used_in_memory(void *arg, const struct store_id *id)
     return memory_uses(c->memory, id) > 0;
 }
 
+static bool pin_is_over(void *arg, struct view record)
+{
+    const struct cache *c = arg;
+    struct record_head head;
+    if (record.len < sizeof head) return true;
+    memcpy(&head, record.at, sizeof head);
+    return head.stored.pinned_until_s <= memory_now_s(c->memory);
+}
+
 struct cache *cache_new(const struct cache_settings *settings)
 {
     struct cache *c = calloc(1, sizeof *c);
@@ -63,6 +72,7 @@ struct cache *cache_new(const struct cache_settings *settings)
     }
     pthread_mutex_init(&c->vary_lock, NULL);
     if (c->store != NULL) store_set_in_use(c->store, is_used_in_memory, c);
+    if (c->store != NULL) store_set_pin_over(c->store, pin_is_over, c);
     return c;
 }
 
@@ -389,6 +399,7 @@ static struct store_put put_of(const struct object *o)
                              .content = o->puts_content ? o->content : NULL,
                              .content_number = o->content_number,
                              .fetch_seq = head->fetch_seq,
+                             .pinned = head->stored.pinned_until_s != 0,
                              .keeps_content = o->keeps_content };
     if (put.content_number != 0) put.content_len = (size_t)o->content_length;
     if (head->kind == RECORD_VARY) return put; /* its tags are variants */
@@ -490,14 +501,20 @@ static bool list_has(const struct object *vary, uint64_t variant)
     return false;
 }
 
+static uint32_t later_s(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 static struct object *vary_object(const struct key *key, struct view names, const uint64_t *variants, size_t n,
-                                  uint64_t fetch_seq)
+                                  uint64_t fetch_seq, uint32_t until_s)
 {
     struct store_id id = store_id_of(key->hash, 0);
     struct field field = { .id = FIELD_VARY, .name = VIEW("vary"), .value = names };
     struct record_inputs in = { .kind = RECORD_VARY,
                                 .key = key->text,
                                 .variant = VIEW(""),
+                                .stored = { .pinned_until_s = until_s },
                                 .fields = { &field, 1 },
                                 .tags = variants,
                                 .tag_count = n,
@@ -519,7 +536,8 @@ static void write_list(struct cache *c, const struct key *key, const struct note
     list[n++] = v->variant;
     uint64_t seq =
         old != NULL && object_head(old)->fetch_seq > v->fetch_seq ? object_head(old)->fetch_seq : v->fetch_seq;
-    struct object *vary = vary_object(key, v->names, list, n, seq);
+    uint32_t until_s = later_s(v->pinned_until_s, old != NULL ? object_head(old)->stored.pinned_until_s : 0);
+    struct object *vary = vary_object(key, v->names, list, n, seq, until_s);
     if (vary != NULL) cache_admit(c, vary, NULL, NULL);
     object_unref(&vary);
     free(list);
@@ -532,8 +550,9 @@ void cache_note_variant(struct cache *c, const struct key *key, const struct not
     struct object *there = memory_get(c->memory, &id, key->text, VIEW(""));
     const struct object *old = there != NULL ? there : v->known;
     if (old != NULL && (!is_vary(old) || !view_equal(names_of(old), v->names))) old = NULL;
-    bool noted =
-        old != NULL && old == there && list_has(old, v->variant) && object_head(old)->fetch_seq >= v->fetch_seq;
+    bool noted = old != NULL && old == there && list_has(old, v->variant) &&
+                 object_head(old)->fetch_seq >= v->fetch_seq &&
+                 object_head(old)->stored.pinned_until_s >= v->pinned_until_s;
     if (!noted) write_list(c, key, v, old);
     object_unref(&there);
     pthread_mutex_unlock(&c->vary_lock);

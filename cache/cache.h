@@ -76,6 +76,7 @@ struct noted_variant {
     struct view names; /* the key's responses vary on these fields */
     uint64_t variant;
     uint64_t fetch_seq;         /* of its fetch */
+    uint32_t pinned_until_s;    /* 0: it is not pinned */
     int maximum;                /* variants of one key */
     const struct object *known; /* q->vary of the look-up, or NULL */
 };

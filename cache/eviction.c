@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
+enum { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN, QUEUE_PINNED };
 
 bool eviction_init(struct eviction *e, size_t ghost_slots)
 {
@@ -20,6 +20,7 @@ void eviction_free(struct eviction *e)
 
 static struct eviction_queue *queue_of(struct eviction *e, const struct eviction_node *n)
 {
+    if (n->queue == QUEUE_PINNED) return &e->pinned;
     return n->queue == QUEUE_SMALL ? &e->small : &e->main;
 }
 
@@ -113,10 +114,38 @@ void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint32_t h
     push_oldest(e, n, QUEUE_MAIN);
 }
 
+void eviction_add_pinned(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes)
+{
+    n->bytes = bytes;
+    n->hash = hash;
+    atomic_store_explicit(&n->frequency, 0, memory_order_relaxed);
+    push(e, n, QUEUE_PINNED);
+}
+
+bool eviction_is_pinned(const struct eviction_node *n)
+{
+    return n->queue == QUEUE_PINNED;
+}
+
+struct eviction_node *eviction_next_pin(struct eviction *e)
+{
+    struct eviction_node *n = e->pinned.oldest;
+    if (n == NULL) return NULL;
+    eviction_remove(e, n);
+    push(e, n, QUEUE_PINNED);
+    return n;
+}
+
+void eviction_unpin(struct eviction *e, struct eviction_node *n)
+{
+    eviction_remove(e, n);
+    push_oldest(e, n, QUEUE_SMALL);
+}
+
 unsigned eviction_rank(const struct eviction_node *n)
 {
     unsigned uses = atomic_load_explicit(&n->frequency, memory_order_relaxed);
-    return 2 * uses + (n->queue == QUEUE_MAIN);
+    return 2 * uses + (n->queue != QUEUE_SMALL);
 }
 
 static bool small_is_due(const struct eviction *e)

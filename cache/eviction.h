@@ -33,10 +33,10 @@ struct eviction_ghost {
 };
 
 struct eviction {
-    struct eviction_queue small, main;
-    struct eviction_ghost *ghosts; /* hash table, newest replaces oldest in its place */
+    struct eviction_queue small, main, pinned; /* the hand does not visit the pinned */
+    struct eviction_ghost *ghosts;             /* hash table, newest replaces oldest in its place */
     size_t ghost_mask;
-    uint32_t held;    /* entries in both queues */
+    uint32_t held;    /* entries in all queues */
     uint32_t left;    /* the small queue unused, so far */
     unsigned refused; /* in a row */
 };
@@ -47,6 +47,13 @@ void eviction_free(struct eviction *e);
 void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
 /** Add one that is known to be in use, but less so than all that are there: it is the first of the main queue to be looked at. */
 void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+/** Add one that does not leave until it is unpinned. */
+void eviction_add_pinned(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+bool eviction_is_pinned(const struct eviction_node *n);
+/** One of the pinned after the other, for a look whether its pin is over; NULL: there are none. */
+struct eviction_node *eviction_next_pin(struct eviction *e);
+/** It is the first of the small queue to be looked at now: used lately, it stays. */
+void eviction_unpin(struct eviction *e, struct eviction_node *n);
 /** How hot an entry is, from 0; within a rank and a queue the newer is the hotter. */
 enum { EVICTION_RANKS = 2 * EVICTION_FREQUENCY_MAX + 2 };
 unsigned eviction_rank(const struct eviction_node *n);
@@ -56,6 +63,7 @@ void eviction_remove(struct eviction *e, struct eviction_node *n);
 struct eviction_node *eviction_step(struct eviction *e, bool (*may_leave)(const struct eviction_node *n));
 /** Steps until an entry leaves; NULL when there is none, or after EVICTION_REFUSALS_MAX refusals. */
 struct eviction_node *eviction_next(struct eviction *e, bool (*may_leave)(const struct eviction_node *n));
+/** Of what is not pinned. */
 static inline uint64_t eviction_bytes(const struct eviction *e)
 {
     return e->small.bytes + e->main.bytes;

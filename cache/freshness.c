@@ -244,6 +244,18 @@ struct lifetime freshness_lifetime(const struct stored_head *s, const struct pol
     return l;
 }
 
+uint32_t pinned_until_s(const struct stored_head *s, const struct policy *p, uint64_t key_hash)
+{
+    if (!p->pin) return 0;
+    int64_t swr_s = s->swr_s >= 0 ? s->swr_s : p->default_swr_s;
+    int64_t sie_s = s->sie_s >= 0 ? s->sie_s : max_s(p->default_sie_s, p->stale_if_unreachable_s);
+    bool never_stale = (s->flags & (STORED_NO_CACHE | STORED_MUST_REVALIDATE)) != 0;
+    int64_t window_s = never_stale ? 0 : max_s(0, max_s(swr_s, sie_s));
+    int64_t left_s = freshness_lifetime(s, p, key_hash).lifetime_s - max_s(0, s->initial_age_s) + window_s;
+    int64_t until_s = s->response_time_s + max_s(0, left_s);
+    return until_s < 0 ? 0 : until_s > UINT32_MAX ? UINT32_MAX : (uint32_t)until_s;
+}
+
 const char *lifetime_source_name(enum lifetime_source source)
 {
     static const char *const names[] = {

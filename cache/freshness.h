@@ -47,7 +47,9 @@ struct stored_head {
     uint16_t status;
     uint16_t flags; /* enum stored_flag */
     uint8_t source; /* enum lifetime_source of lifetime_s */
-    uint8_t reserved[7];
+    uint8_t reserved[3];
+    uint32_t pinned_until_s; /* UTC seconds: eviction leaves it alone until then; 0: it is not pinned */
+    uint32_t reserved2;
 };
 
 struct response_times {
@@ -85,6 +87,9 @@ struct lifetime {
 /** Freshness lifetime §4.2.1, the heuristic of §4.2.2, and the operator's limits.
  *  @param key_hash  seed of the jitter, so that equal keys agree */
 struct lifetime freshness_lifetime(const struct stored_head *s, const struct policy *p, uint64_t key_hash);
+
+/** For stored_head.pinned_until_s, when the policy pins: as long as it is fresh, or may be used stale. */
+uint32_t pinned_until_s(const struct stored_head *s, const struct policy *p, uint64_t key_hash);
 
 const char *lifetime_source_name(enum lifetime_source source); /* "s-maxage", "Expires", "heuristic", ... */
 

@@ -30,8 +30,8 @@ static bool same_response(const void *a, const void *b)
 }
 
 /* @return the record shown, NULL when neither tier has it */
-static const void *show(const struct store_id *id, const struct look *l, void (*each)(void *, const struct holding *),
-                        void *arg)
+static const void *show(struct cache *c, const struct store_id *id, const struct look *l,
+                        void (*each)(void *, const struct holding *), void *arg)
 {
     const void *record = l->object != NULL ? object_record(l->object) : l->stored;
     if (record == NULL) return NULL;
@@ -42,9 +42,11 @@ static const void *show(const struct store_id *id, const struct look *l, void (*
                          .in_store = l->stored != NULL && same_response(record, l->stored) };
     if (l->object != NULL) {
         h.memory_bytes = object_memory_bytes(l->object);
+        h.pinned_in_memory = memory_is_pinned(cache_memory(c), id);
         h.stale_marked = atomic_load(&l->object->stale_marked);
     }
     if (h.in_store) h.content_number = l->found.content_number;
+    h.pinned_in_store = h.in_store && l->found.pinned;
     each(arg, &h);
     return record;
 }
@@ -55,13 +57,13 @@ void cache_each_holding(struct cache *c, const struct key *key, void (*each)(voi
     struct store_id id = store_id_of(key->hash, 0);
     struct look first;
     look_at(c, &id, key->text, &first);
-    const void *list = show(&id, &first, each, arg);
+    const void *list = show(c, &id, &first, each, arg);
     if (list != NULL && record_head_of(list)->kind == RECORD_VARY) {
         for (size_t i = 0; i < record_head_of(list)->tag_count; i++) { /* there tags are variants */
             struct look l;
             id.variant = record_tags(list)[i];
             look_at(c, &id, key->text, &l);
-            (void)show(&id, &l, each, arg); /* one that was evicted is still in the list */
+            (void)show(c, &id, &l, each, arg); /* one that was evicted is still in the list */
             look_end(&l);
         }
     }

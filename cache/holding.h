@@ -11,9 +11,10 @@ struct holding {
     const void *record;  /* whole and aligned; its content may be elsewhere */
     size_t record_bytes; /* without content */
     bool in_memory, in_store;
-    size_t memory_bytes;     /* what it costs the memory tier; 0: not there */
-    bool stale_marked;       /* a soft purge was seen in memory */
-    uint64_t content_number; /* in the store; 0: inside the record */
+    bool pinned_in_memory, pinned_in_store; /* eviction leaves it alone there */
+    size_t memory_bytes;                    /* what it costs the memory tier; 0: not there */
+    bool stale_marked;                      /* a soft purge was seen in memory */
+    uint64_t content_number;                /* in the store; 0: inside the record */
 };
 
 /** Show what is stored for the key: the one response of a key that does not vary; or its list of variants and then those

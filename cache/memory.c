@@ -18,14 +18,16 @@ struct shard {
     struct object **buckets;
     size_t mask, entries;
     struct eviction eviction;
-    uint64_t evictions;
+    uint64_t evictions, pinned;
 };
 
 struct memory {
     struct shard shards[SHARDS];
     uint64_t limit_bytes;
     _Alignas(64) _Atomic uint64_t bytes; /* of all objects, and of the buckets beyond the first */
-    _Atomic uint64_t rejected;
+    _Atomic uint64_t rejected, pins_refused;
+    _Atomic uint64_t pinned_bytes; /* of bytes */
+    _Atomic int64_t now_s;
     _Atomic unsigned next_shard; /* whose turn it is to give when a shard has nothing left to give */
 };
 
@@ -127,6 +129,12 @@ static void give_back(struct memory *m, uint64_t bytes)
     atomic_fetch_sub_explicit(&m->bytes, bytes, memory_order_relaxed);
 }
 
+static void count_unpinned(struct memory *m, struct shard *s, const struct eviction_node *n)
+{
+    s->pinned--;
+    atomic_fetch_sub_explicit(&m->pinned_bytes, n->bytes, memory_order_relaxed);
+}
+
 /* Take *at out of its shard; the caller then holds the tier's reference. */
 static struct object *detach(struct memory *m, struct shard *s, struct object **at)
 {
@@ -135,6 +143,7 @@ static struct object *detach(struct memory *m, struct shard *s, struct object **
     o->next = NULL;
     s->entries--;
     give_back(m, o->node.bytes);
+    if (eviction_is_pinned(&o->node)) count_unpinned(m, s, &o->node);
     if (o->node.queue != 0) eviction_remove(&s->eviction, &o->node);
     return o;
 }
@@ -156,16 +165,29 @@ static struct object *leave(struct memory *m, struct shard *s, struct eviction_n
     return detach(m, s, find(s, &object_of_node(n)->id));
 }
 
+/* A look at one pin. */
+static void end_pin(struct memory *m, struct shard *s)
+{
+    struct eviction_node *n = eviction_next_pin(&s->eviction);
+    if (n == NULL || object_head(object_of_node(n))->stored.pinned_until_s > memory_now_s(m)) return;
+    count_unpinned(m, s, n);
+    eviction_unpin(&s->eviction, n);
+}
+
 /* One step of the hand in a shard that holds its share or more. @return what left, NULL when nothing did */
 static struct object *evict_fairly(struct memory *m, struct shard *s)
 {
-    if (eviction_bytes(&s->eviction) < atomic_load_explicit(&m->bytes, memory_order_relaxed) / SHARDS) return NULL;
+    uint64_t all = atomic_load_explicit(&m->bytes, memory_order_relaxed);
+    uint64_t pinned = atomic_load_explicit(&m->pinned_bytes, memory_order_relaxed);
+    end_pin(m, s);
+    if (eviction_bytes(&s->eviction) < (all - (pinned < all ? pinned : all)) / SHARDS) return NULL;
     return leave(m, s, eviction_step(&s->eviction, may_leave));
 }
 
 /* @return what left, NULL when nothing can */
 static struct object *evict_one(struct memory *m, struct shard *s)
 {
+    end_pin(m, s);
     return leave(m, s, eviction_next(&s->eviction, may_leave));
 }
 
@@ -217,6 +239,53 @@ static void grow_when_crowded(struct memory *m, struct shard *s, enum memory_put
     pthread_mutex_unlock(&s->lock);
 }
 
+/* ---- pins */
+
+int64_t memory_now_s(const struct memory *m)
+{
+    return atomic_load_explicit(&m->now_s, memory_order_relaxed);
+}
+
+static void note_time(struct memory *m, const struct record_head *head)
+{
+    if (head->kind == RECORD_RESPONSE && head->stored.response_time_s > memory_now_s(m))
+        atomic_store_explicit(&m->now_s, head->stored.response_time_s, memory_order_relaxed);
+}
+
+/* Whether it is to be pinned, and there is room for its pin, which is then taken. */
+static bool takes_pin(struct memory *m, const struct object *o, uint64_t bytes)
+{
+    uint64_t limit = m->limit_bytes / 100 * MEMORY_PINNED_PERCENT;
+    if (object_head(o)->stored.pinned_until_s <= memory_now_s(m)) return false;
+    if (atomic_fetch_add_explicit(&m->pinned_bytes, bytes, memory_order_relaxed) + bytes <= limit) return true;
+    atomic_fetch_sub_explicit(&m->pinned_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->pins_refused, 1, memory_order_relaxed);
+    return false;
+}
+
+bool memory_is_pinned(struct memory *m, const struct store_id *id)
+{
+    struct shard *s = shard_of(m, id);
+    pthread_mutex_lock(&s->lock);
+    const struct object *o = *find(s, id);
+    bool pinned = o != NULL && eviction_is_pinned(&o->node);
+    pthread_mutex_unlock(&s->lock);
+    return pinned;
+}
+
+static void enqueue(struct memory *m, struct shard *s, struct object *o, uint64_t bytes, enum memory_put how)
+{
+    uint32_t hash = (uint32_t)(o->id.key[1] ^ o->id.variant);
+    if (takes_pin(m, o, bytes)) {
+        eviction_add_pinned(&s->eviction, &o->node, hash, bytes);
+        s->pinned++;
+    } else if (how == MEMORY_IF_ROOM) {
+        eviction_add_oldest(&s->eviction, &o->node, hash, bytes);
+    } else {
+        eviction_add(&s->eviction, &o->node, hash, bytes);
+    }
+}
+
 /* ---- the tier */
 
 struct object *memory_get(struct memory *m, const struct store_id *id, struct view key, struct view variant)
@@ -265,6 +334,7 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
 {
     struct shard *s = shard_of(m, &o->id);
     uint64_t bytes = object_memory_bytes(o);
+    note_time(m, object_head(o));
     if (bytes > memory_object_limit(m) || !reserve_as(m, bytes, how)) {
         if (how != MEMORY_IF_ROOM) atomic_fetch_add_explicit(&m->rejected, 1, memory_order_relaxed);
         if (how == MEMORY_REPLACE) memory_remove(m, &o->id, NULL);
@@ -283,11 +353,7 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     o->next = *at;
     *at = object_ref(o);
     s->entries++;
-    uint32_t hash = (uint32_t)(o->id.key[1] ^ o->id.variant);
-    if (how == MEMORY_IF_ROOM)
-        eviction_add_oldest(&s->eviction, &o->node, hash, bytes);
-    else
-        eviction_add(&s->eviction, &o->node, hash, bytes);
+    enqueue(m, s, o, bytes, how);
     if (old != NULL) eviction_touch(&o->node); /* who takes the place of another has been asked for again */
     bool crowded = is_crowded(s);
     pthread_mutex_unlock(&s->lock);
@@ -357,10 +423,11 @@ size_t memory_hottest(struct memory *m, struct memory_hot *out, size_t max)
         struct shard *s = &m->shards[i];
         size_t share = (max - n) / (SHARDS - i);
         pthread_mutex_lock(&s->lock);
-        size_t from_main = note_queue(&s->eviction.main, out + n, share);
-        size_t from_small = note_queue(&s->eviction.small, out + n + from_main, share - from_main);
+        size_t end = n + share;
+        n += note_queue(&s->eviction.pinned, out + n, end - n);
+        n += note_queue(&s->eviction.main, out + n, end - n);
+        n += note_queue(&s->eviction.small, out + n, end - n);
         pthread_mutex_unlock(&s->lock);
-        n += from_main + from_small;
     }
     qsort(out, n, sizeof *out, by_coldness);
     return n;
@@ -408,12 +475,15 @@ void memory_stats(struct memory *m, struct memory_stats *out)
 {
     *out = (struct memory_stats){ .limit_bytes = m->limit_bytes };
     out->bytes = atomic_load_explicit(&m->bytes, memory_order_relaxed);
+    out->pinned_bytes = atomic_load_explicit(&m->pinned_bytes, memory_order_relaxed);
+    out->pins_refused = atomic_load_explicit(&m->pins_refused, memory_order_relaxed);
     out->rejected = atomic_load_explicit(&m->rejected, memory_order_relaxed);
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *s = &m->shards[i];
         pthread_mutex_lock(&s->lock);
         out->entries += s->entries;
         out->evictions += s->evictions;
+        out->pinned += s->pinned;
         pthread_mutex_unlock(&s->lock);
     }
 }

@@ -1,5 +1,8 @@
 /* memory: the hot tier: objects by key and variant, within a budget of bytes, metadata included.
  * Ownership: the tier owns a reference to each object it holds; memory_get returns one of your own.
+ * What is pinned (record_pinned_until_s) does not leave before its time is over, as long as the pinned are no more than
+ * MEMORY_PINNED_PERCENT of the budget; beyond that a pinned object is one like the others. Time is that of the youngest
+ * response that has been put.
  * Threads: any. SHARDS locks, each held for a look-up; a hit writes only the object's counters.      */
 #ifndef WEIR_CACHE_MEMORY_H
 #define WEIR_CACHE_MEMORY_H
@@ -7,6 +10,8 @@
 #include "cache/object.h"
 
 struct memory;
+
+enum { MEMORY_PINNED_PERCENT = 50 };
 
 MUST_USE struct memory *memory_new(uint64_t limit_bytes);
 void memory_free(struct memory *m);
@@ -44,6 +49,11 @@ struct memory_hot {
  *  @return     how many */
 size_t memory_hottest(struct memory *m, struct memory_hot *out, size_t max);
 
+/** Whether eviction leaves alone what is there under this id. */
+bool memory_is_pinned(struct memory *m, const struct store_id *id);
+/** When the youngest response that was put came, UTC seconds. */
+int64_t memory_now_s(const struct memory *m);
+
 /** Show every object to `keep`, shard by shard under its lock; those it denies are removed. */
 void memory_sweep(struct memory *m, bool (*keep)(void *arg, struct object *o), void *arg);
 
@@ -52,6 +62,7 @@ uint64_t memory_object_limit(const struct memory *m);
 
 struct memory_stats {
     uint64_t entries, bytes, limit_bytes, evictions, rejected;
+    uint64_t pinned, pinned_bytes, pins_refused;
 };
 void memory_stats(struct memory *m, struct memory_stats *out);
 

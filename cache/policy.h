@@ -44,6 +44,7 @@ struct key_rules {
 struct policy {
     struct view version;       /* cache.version: part of every key */
     bool store;                /* false: pass, nothing is stored (a route that never caches) */
+    bool pin;                  /* eviction leaves its responses alone, within a share of each tier */
     unsigned uncached_methods; /* a bit, 1u << enum method, for each that is passed although it could be cached */
     struct key_rules key;
     /* freshness (seconds; POLICY_UNSET_S: the response alone decides) */

@@ -13,11 +13,13 @@
 #include <sys/types.h>
 
 enum {
-    STORE_FORMAT_VERSION = 1,
+    STORE_FORMAT_VERSION = 2,
     STORE_CHUNK_BYTES = 16360, /* content per chunk; with its 8 byte checksum just under four pages */
     STORE_INLINE_MAX = 1900,   /* a record with its content up to this stays in the index */
     STORE_QUEUE_MAX_BYTES = 64 << 20,
     STORE_TAGS_MAX = 1024,
+    STORE_PINNED_PERCENT =
+        50, /* of what eviction leaves; pins beyond it are refused, and the record is an ordinary one */
 };
 
 struct store;
@@ -126,7 +128,7 @@ struct store_put {
     uint64_t fetch_seq;      /* purge sequence at which its fetch began */
     const uint64_t *tags;    /* hashes of tags (those of host and URL among them), each once */
     size_t tag_count;
-    bool pinned;        /* eviction leaves it alone */
+    bool pinned;        /* eviction leaves it alone, within STORE_PINNED_PERCENT */
     bool keeps_content; /* the record is replaced, content_number stays (a freshened head) */
 };
 /** Replace or add. The old record's content and tags under the same id are removed in the same transaction, unless
@@ -147,6 +149,8 @@ MUST_USE int store_remove_key(struct store *s, const uint64_t key[2], uint64_t b
 /** Whom eviction asks (on the writer thread) whether a record is used elsewhere, in memory say, before it lets it go. Set it
  *  before the first put; it must not call the store. */
 void store_set_in_use(struct store *s, bool (*in_use)(void *arg, const struct store_id *id), void *arg);
+/** Whom eviction asks (on the writer thread) whether a pinned record may leave after all. As above. */
+void store_set_pin_over(struct store *s, bool (*is_over)(void *arg, struct view record), void *arg);
 /** Note a use, for eviction. Cheap, any thread. */
 void store_touch(struct store *s, const struct store_id *id);
 
@@ -199,6 +203,7 @@ MUST_USE int store_reclaim(struct store *s, const uint64_t *tag, uint64_t below_
 struct store_stats {
     uint64_t entries, live_bytes, used_bytes, size_bytes, queue_bytes, queue_entries;
     uint64_t puts, gets, hits, removes, evictions, reclaimed, refused, bad_checksums, errors, commits;
+    uint64_t pinned, pinned_bytes, pins_refused;
     uint64_t evictions_young;          /* of evictions: those that were not used since they came; the others later */
     double sync_age_s, commit_last_ms; /* sync_age_s: of the oldest commit that a power cut would lose; 0: none */
     bool failing;                      /* disk full, read-only or broken: weir goes on from memory and the origin */

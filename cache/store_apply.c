@@ -187,11 +187,23 @@ static int put_tags(struct turn *t, uint64_t order, const uint64_t *tags, size_t
     return rc;
 }
 
-static void grow_lighter(struct store_state *state, uint64_t order, const struct envelope *e)
+/* What is not in main counts where it is: among the young, unless the hand is on it, or against the share that may be pinned. */
+static uint64_t *counted_in(struct store_state *state, const struct store_id *id, int place, uint64_t order)
 {
-    uint64_t weight = store_weight(e);
-    if (order <= state->hand_young) return;
-    state->young_bytes -= weight < state->young_bytes ? weight : state->young_bytes;
+    if (place == DB_YOUNG) return order > state->hand_young ? &state->young_bytes : NULL;
+    return place == DB_PINNED && !store_is_note(id) ? &state->pinned_bytes : NULL;
+}
+
+static void grow_lighter(struct store_state *state, int place, uint64_t order, const struct envelope *e)
+{
+    uint64_t weight = store_weight(e), *sum = counted_in(state, &e->id, place, order);
+    if (sum != NULL) *sum -= weight < *sum ? weight : *sum;
+}
+
+static void grow_heavier(struct store_state *state, int place, uint64_t order, const struct store_put *p)
+{
+    uint64_t *sum = counted_in(state, &p->id, place, order);
+    if (sum != NULL) *sum += weight_of_put(p);
 }
 
 int store_forget_record(struct turn *t, const struct found_record *found)
@@ -201,11 +213,12 @@ int store_forget_record(struct turn *t, const struct found_record *found)
     MDB_val id = val_of(&e.id, sizeof(e.id));
     memcpy(s->tags_scratch, found->tags, e.tag_count * sizeof(uint64_t));
     uint64_t order = found->order;
-    int rc = store_record_del(t, order, found->place);
+    int place = found->place;
+    int rc = store_record_del(t, order, place);
     if (rc == 0) rc = ignore_missing(mdb_del(t->txn, s->dbi[DB_INDEX], &id, NULL));
     if (rc == 0) rc = forget_tags(t, order, s->tags_scratch, e.tag_count);
     if (rc == 0) rc = forget_content(t, e.content_number, e.content_len);
-    grow_lighter(&s->state, order, &e);
+    grow_lighter(&s->state, place, order, &e);
     t->records++;
     t->bytes += e.record_len;
     return rc;
@@ -215,31 +228,46 @@ int store_forget_broken(struct turn *t, const struct store_id *id, uint64_t orde
 {
     int rc = 0;
     t->records++;
-    for (int place = DB_YOUNG; place <= DB_MAIN_B && rc == 0; place++)
+    for (int place = DB_YOUNG; place <= DB_PINNED && rc == 0; place++)
         rc = ignore_missing(store_record_del(t, order, place));
     if (rc != 0 || id == NULL) return rc;
     MDB_val key = val_of(id, sizeof(*id));
     return ignore_missing(mdb_del(t->txn, t->s->dbi[DB_INDEX], &key, NULL));
 }
 
-/* A record is replaced where it is, whatever its content: it keeps its age in eviction's eyes, its index entry, and, if they
- * are the same, its tags; and it leaves no hole. */
+/* Where the hands expect a record that is not pinned. */
+static int place_of_order(const struct store_state *state, uint64_t order)
+{
+    if (order > state->hand_young) return DB_YOUNG;
+    return (order > state->hand_main) == (state->main_ahead == 0) ? DB_MAIN_A : DB_MAIN_B;
+}
+
+static int new_place(const struct store_state *state, const struct store_put *p, uint64_t order, int place)
+{
+    if (p->pinned) return DB_PINNED;
+    return place == DB_PINNED ? place_of_order(state, order) : place;
+}
+
+/* A record is replaced where it is, whatever its content, unless it is pinned now or no longer: it keeps its age in eviction's
+ * eyes, its index entry, and, if they are the same, its tags; and it leaves no hole. */
 static int replace_record(struct turn *t, const struct store_put *p, const struct found_record *old)
 {
     struct store_state *state = &t->s->state;
     struct envelope was = old->envelope; /* the map moves under `old` with the first write */
     uint64_t order = old->order;
+    int from = old->place, place = new_place(state, p, order, from);
     struct store_put put = *p;
     if (p->keeps_content) put.content_len = was.content_len;
     size_t tags_len = was.tag_count * sizeof(uint64_t);
     bool same = was.tag_count == p->tag_count && (tags_len == 0 || memcmp(old->tags, p->tags, tags_len) == 0);
     memcpy(t->s->tags_scratch, old->tags, tags_len);
-    int rc = store_record_put(t, &put, order, old->place, false);
+    int rc = place != from ? store_record_del(t, order, from) : 0;
+    if (rc == 0) rc = store_record_put(t, &put, order, place, false);
     if (rc == 0 && !same) rc = forget_tags(t, order, t->s->tags_scratch, was.tag_count);
     if (rc == 0 && !same) rc = put_tags(t, order, p->tags, p->tag_count);
     if (rc == 0 && was.content_number != p->content_number) rc = forget_content(t, was.content_number, was.content_len);
-    grow_lighter(state, order, &was);
-    if (order > state->hand_young) state->young_bytes += weight_of_put(&put);
+    grow_lighter(state, from, order, &was);
+    grow_heavier(state, place, order, &put);
     return rc;
 }
 
@@ -249,10 +277,11 @@ static int add_record(struct turn *t, const struct store_put *p)
     uint64_t order = state->next_order++;
     struct order_key k = order_key_of(order);
     MDB_val key = val_of(&p->id, sizeof(p->id)), value = val_of(&k, sizeof(k));
-    int rc = store_record_put(t, p, order, DB_YOUNG, true);
+    int place = p->pinned ? DB_PINNED : DB_YOUNG;
+    int rc = store_record_put(t, p, order, place, true);
     if (rc == 0) rc = mdb_put(t->txn, t->s->dbi[DB_INDEX], &key, &value, 0);
     if (rc == 0) rc = put_tags(t, order, p->tags, p->tag_count);
-    state->young_bytes += weight_of_put(p);
+    grow_heavier(state, place, order, p);
     store_uses_arrived(t->s->uses, &p->id);
     return rc;
 }
@@ -289,6 +318,19 @@ static int find_old(struct turn *t, const struct store_id *id, struct found_reco
     return ignore_missing(rc);
 }
 
+/* Pins have a share of the store; beyond it a record is one like the others. */
+static bool may_be_pinned(struct store *s, const struct store_put *p, const struct found_record *old)
+{
+    uint64_t limit = s->limit_pages * STORE_PAGE / 100 * STORE_PINNED_PERCENT, pinned = s->state.pinned_bytes;
+    if (!p->pinned || store_is_note(&p->id)) return p->pinned;
+    uint64_t had = old != NULL && old->place == DB_PINNED ? store_weight(&old->envelope) : 0;
+    struct store_put put = *p;
+    if (p->keeps_content && old != NULL) put.content_len = old->envelope.content_len;
+    if (pinned - (had < pinned ? had : pinned) + weight_of_put(&put) <= limit) return true;
+    atomic_fetch_add(&s->pins_refused, 1);
+    return false;
+}
+
 static int apply_put(struct turn *t, struct store_op *op)
 {
     const struct store_put *p = &op->put;
@@ -300,7 +342,9 @@ static int apply_put(struct turn *t, struct store_op *op)
     rc = find_old(t, &p->id, &old, &there);
     if (rc != 0) return rc;
     if (p->keeps_content && (!there || old.envelope.content_number != p->content_number)) return finished(op, -ENOENT);
-    rc = there ? replace_record(t, p, &old) : add_record(t, p);
+    struct store_put put = *p;
+    put.pinned = may_be_pinned(t->s, p, there ? &old : NULL);
+    rc = there ? replace_record(t, &put, &old) : add_record(t, &put);
     bool was_pending = !p->keeps_content && p->content_number != 0 && (p->content == NULL || op->committed > 0);
     if (rc == 0 && was_pending) rc = store_pending_del(t, p->content_number);
     if (rc != 0) return rc;

@@ -103,7 +103,7 @@ static int young_step(struct turn *t, bool force, bool *left)
     if (rc == EBADMSG) return store_forget_broken(t, NULL, found.order);
     uint64_t weight = store_weight(&found.envelope), hash = hash_of(&found.envelope.id);
     s->state.young_bytes -= weight < s->state.young_bytes ? weight : s->state.young_bytes;
-    *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || !is_used(s, &found.envelope.id));
+    *left = force || !is_used(s, &found.envelope.id);
     if (*left) {
         s->uses->ghosts[hash % GHOSTS] = (uint32_t)(hash >> 32);
         return store_forget_record(t, &found);
@@ -128,20 +128,42 @@ static int main_step(struct turn *t, bool force, bool *left)
     if (rc == EBADMSG) return store_forget_broken(t, NULL, found.order);
     uint64_t hash = hash_of(&found.envelope.id);
     unsigned uses = uses_of(s->uses, hash);
-    *left = !(found.envelope.flags & ENVELOPE_PINNED) && (force || !is_used(s, &found.envelope.id));
+    *left = force || !is_used(s, &found.envelope.id);
     if (*left) return store_forget_record(t, &found);
     if (uses > 0) uses_set(s->uses, hash, uses - 1);
     return store_record_move(t, &found, main_place(s, false));
 }
 
-/* One record leaves, or the hands have moved as far as a turn may. A pinned record never leaves, so all may be looked at
- * in vain. */
+/* Look at the next pin: one that is over lets its record go. */
+static int pinned_step(struct turn *t, bool *left)
+{
+    struct store *s = t->s;
+    struct found_record found;
+    *left = false;
+    if (s->pin_is_over == NULL) return 0;
+    int rc = store_record_next_in(s, t->txn, DB_PINNED, s->hand_pinned, &found);
+    if (rc == MDB_NOTFOUND) s->hand_pinned = 0;
+    if (rc == MDB_NOTFOUND) return 0;
+    if (rc != 0 && rc != EBADMSG) return rc;
+    s->hand_pinned = found.order;
+    *left = rc == EBADMSG || (!(found.envelope.flags & ENVELOPE_NOTE) && s->pin_is_over(s->pin_arg, found.record));
+    if (rc == EBADMSG) return store_forget_broken(t, NULL, found.order);
+    return *left ? store_forget_record(t, &found) : 0;
+}
+
+/* One record leaves, or the hands have moved as far as a turn may. */
 static int evict_record(struct turn *t)
 {
     struct store *s = t->s;
     uint64_t young_limit = s->limit_pages * STORE_PAGE / 100 * YOUNG_PERCENT;
     bool young_is_over = false, left = false;
     int rounds = 0;
+    int pinned_rc = pinned_step(t, &left);
+    if (pinned_rc != 0) return pinned_rc;
+    if (left) {
+        atomic_fetch_add(&s->evicted_main, 1);
+        return 0;
+    }
     for (; t->moves_left > 0 && t->moved_bytes < s->turn_bytes; t->moves_left--) {
         bool force = s->looks++ > LOOKS_MAX;
         bool young = !young_is_over && (rounds > 1 || s->state.young_bytes > young_limit);
@@ -158,9 +180,7 @@ static int evict_record(struct turn *t)
         else if (++rounds > 2 && young_is_over)
             return MDB_NOTFOUND; /* there is nothing at all */
     }
-    if (s->looks < 4 * LOOKS_MAX) return 0;
-    s->looks = 0;
-    return MDB_NOTFOUND; /* so many are pinned: later */
+    return 0;
 }
 
 int store_evict_one(struct turn *t)

@@ -14,7 +14,8 @@
  *   index    id -> order                      the only large one with random keys
  *   young    order -> envelope, tags, record  order grows with every put: appended
  *   main-a, main-b  the same, of records that eviction left alone: it moves them along (store_evict.c), so that those
- *            that stay lie close together, and what leaves frees whole pages. An order is in one of the three
+ *            that stay lie close together, and what leaves frees whole pages
+ *   pinned   the same, of records that eviction does not look at. An order is in one of the four
  *   content  number, chunk -> checksum, data  number grows with every fetch: mostly appended
  *   tags     tag -> orders                    DUPSORT | DUPFIXED
  *   purges   kind, softness, name -> line
@@ -72,6 +73,7 @@ struct store_state { /* committed with every turn */
     uint64_t hand_young, hand_main; /* orders eviction looked at last */
     uint64_t main_ahead;  /* 0: main-a is what hand_main has yet to look at, main-b what it has; 1: the other way */
     uint64_t young_bytes; /* of records above hand_young */
+    uint64_t pinned_bytes;
     uint64_t last_number, last_chunk; /* greatest key of content */
 };
 
@@ -117,7 +119,19 @@ static inline MDB_val val_of(const void *at, size_t len)
 
 /* ---- the store */
 
-enum { DB_META, DB_INDEX, DB_YOUNG, DB_MAIN_A, DB_MAIN_B, DB_CONTENT, DB_TAGS, DB_PURGES, DB_PENDING, DB_COUNT };
+enum {
+    DB_META,
+    DB_INDEX,
+    DB_YOUNG,
+    DB_MAIN_A,
+    DB_MAIN_B,
+    DB_PINNED,
+    DB_CONTENT,
+    DB_TAGS,
+    DB_PURGES,
+    DB_PENDING,
+    DB_COUNT
+};
 
 struct reader_slot { /* owned while busy; counts are kept here so that readers share no cache line */
     _Alignas(64) atomic_bool busy;
@@ -213,6 +227,8 @@ struct store {
     void *say_arg;
     bool (*in_use)(void *arg, const struct store_id *id); /* NULL: nobody knows */
     void *in_use_arg;
+    bool (*pin_is_over)(void *arg, struct view record); /* NULL: never */
+    void *pin_arg;
     int state_fd;
 
     MDB_env *env; /* NULL while it could not be reopened */
@@ -235,9 +251,10 @@ struct store {
     struct store_pins *pins;
     atomic_bool unpinned; /* garbage that was being read may be free now */
     uint64_t live_pages;
-    unsigned attempts; /* turns in a row that met a full map */
-    unsigned tries;    /* to end a rest, that met a full map */
-    uint64_t looks;    /* of eviction, since the last record left */
+    unsigned attempts;    /* turns in a row that met a full map */
+    unsigned tries;       /* to end a rest, that met a full map */
+    uint64_t looks;       /* of eviction, since the last record left */
+    uint64_t hand_pinned; /* the order of the pinned record whose pin was looked at last */
     bool garbage;
     bool broken;  /* the environment must be opened anew, emptied */
     bool wrecked; /* a fault left LMDB's own structures in between: not even closing is safe */
@@ -250,8 +267,8 @@ struct store {
     /* told to anybody */
     atomic_ulong hand_young, hand_main, main_ahead; /* as committed: where an order most likely is */
     atomic_bool failing;
-    atomic_ulong purge_seq, stat_entries, stat_live, stat_used, puts, removes, evicted_young, evicted_main, reclaimed,
-        refused, bad_checksums, errors, commits, commit_us;
+    atomic_ulong purge_seq, stat_entries, stat_live, stat_used, stat_pinned, stat_pinned_bytes, pins_refused, puts,
+        removes, evicted_young, evicted_main, reclaimed, refused, bad_checksums, errors, commits, commit_us;
     atomic_long changed_at_ms; /* the first commit since the last sync; 0: none */
 };
 
@@ -332,7 +349,7 @@ uint64_t store_chunk_checksum(uint64_t number, uint64_t chunk, const void *data,
 
 struct found_record {
     uint64_t order;
-    int place; /* DB_YOUNG, DB_MAIN_A or DB_MAIN_B */
+    int place; /* DB_YOUNG, DB_MAIN_A, DB_MAIN_B or DB_PINNED */
     struct envelope envelope;
     const unsigned char *tags; /* unaligned */
     struct view record;        /* lives until the transaction's next write or end */

@@ -12,15 +12,11 @@ static const struct {
     const char *name;
     unsigned flags;
 } databases[DB_COUNT] = {
-    [DB_META] = { "meta", 0 },
-    [DB_INDEX] = { "index", 0 },
-    [DB_YOUNG] = { "young", 0 },
-    [DB_MAIN_A] = { "main-a", 0 },
-    [DB_MAIN_B] = { "main-b", 0 },
-    [DB_CONTENT] = { "content", 0 },
-    [DB_TAGS] = { "tags", MDB_DUPSORT | MDB_DUPFIXED },
-    [DB_PURGES] = { "purges", 0 },
-    [DB_PENDING] = { "pending", 0 },
+    [DB_META] = { "meta", 0 },       [DB_INDEX] = { "index", 0 },
+    [DB_YOUNG] = { "young", 0 },     [DB_MAIN_A] = { "main-a", 0 },
+    [DB_MAIN_B] = { "main-b", 0 },   [DB_PINNED] = { "pinned", 0 },
+    [DB_CONTENT] = { "content", 0 }, [DB_TAGS] = { "tags", MDB_DUPSORT | MDB_DUPFIXED },
+    [DB_PURGES] = { "purges", 0 },   [DB_PENDING] = { "pending", 0 },
 };
 static const char state_key[] = "state";
 
@@ -217,6 +213,8 @@ static int count_pages(struct store *s, MDB_txn *txn, uint64_t *pages)
         if (i == FREE_LIST_AND_NAMES + DB_TAGS) *pages += st.ms_entries * DUPLICATE_BYTES / STORE_PAGE;
         if (i == FREE_LIST_AND_NAMES + DB_INDEX)
             atomic_store(&s->stat_entries, st.ms_entries - store_count_note(s, txn));
+        if (i == FREE_LIST_AND_NAMES + DB_PINNED)
+            atomic_store(&s->stat_pinned, st.ms_entries - store_count_note(s, txn));
     }
     return 0;
 }
@@ -230,6 +228,7 @@ static void tell_committed(struct store *s, uint64_t pages)
     atomic_store_explicit(&s->main_ahead, s->state.main_ahead, memory_order_relaxed);
     if (mdb_env_info(s->env, &info) == 0) atomic_store(&s->stat_used, (info.me_last_pgno + 1) * STORE_PAGE);
     atomic_store(&s->stat_live, pages * STORE_PAGE);
+    atomic_store(&s->stat_pinned_bytes, s->state.pinned_bytes);
     atomic_store(&s->purge_seq, s->state.purge_seq);
     atomic_fetch_add(&s->commits, 1);
     atomic_compare_exchange_strong(&s->changed_at_ms, &unsynced, (long)store_clock_ms());
@@ -477,6 +476,9 @@ void store_stats(struct store *s, struct store_stats *out)
                                  .puts = atomic_load(&s->puts),
                                  .removes = atomic_load(&s->removes),
                                  .evictions = atomic_load(&s->evicted_young) + atomic_load(&s->evicted_main),
+                                 .pinned = atomic_load(&s->stat_pinned),
+                                 .pinned_bytes = atomic_load(&s->stat_pinned_bytes),
+                                 .pins_refused = atomic_load(&s->pins_refused),
                                  .evictions_young = atomic_load(&s->evicted_young),
                                  .reclaimed = atomic_load(&s->reclaimed),
                                  .refused = atomic_load(&s->refused),

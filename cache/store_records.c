@@ -8,8 +8,8 @@ enum {
     NODE_HEADER = 8,
 };
 
-static const int places[] = { DB_YOUNG, DB_MAIN_A, DB_MAIN_B };
-enum { PLACES = 3 };
+static const int places[] = { DB_PINNED, DB_YOUNG, DB_MAIN_A, DB_MAIN_B };
+enum { PLACES = 4 };
 
 /* Of a whole value; its first bytes, where the checksum goes, do not count. */
 static uint64_t checksum_of(const void *value, size_t len)
@@ -151,7 +151,8 @@ static int make_way(struct turn *t, uint64_t order, int place)
     struct order_key k = order_key_of(order);
     MDB_val key = val_of(&k, sizeof(k)), value;
     int rc = mdb_get(t->txn, t->s->dbi[place], &key, &value);
-    return rc != 0 || !has_own_pages(key, value) ? rc : store_record_del(t, order, place);
+    if (rc != 0) return rc == MDB_NOTFOUND ? 0 : rc; /* it comes from another place */
+    return has_own_pages(key, value) ? store_record_del(t, order, place) : 0;
 }
 
 int store_record_put(struct turn *t, const struct store_put *p, uint64_t order, int place, bool append)

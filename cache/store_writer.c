@@ -258,6 +258,12 @@ void store_set_in_use(struct store *s, bool (*in_use)(void *arg, const struct st
     s->in_use_arg = arg;
 }
 
+void store_set_pin_over(struct store *s, bool (*is_over)(void *arg, struct view record), void *arg)
+{
+    s->pin_is_over = is_over;
+    s->pin_arg = arg;
+}
+
 /* ---- failures */
 
 static bool is_full(int rc)

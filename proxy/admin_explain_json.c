@@ -100,6 +100,14 @@ static json_t *tiers_json(const struct holding *h)
     return list;
 }
 
+static json_t *pinned_json(const struct holding *h)
+{
+    json_t *list = json_array();
+    if (h->pinned_in_memory) admin_json_append(list, json_string("memory"));
+    if (h->pinned_in_store) admin_json_append(list, json_string("store"));
+    return list;
+}
+
 static json_t *size_json(const struct holding *h)
 {
     json_t *json = json_object();
@@ -136,6 +144,7 @@ json_t *explain_holding_json(const struct holding *h, const struct policy *p, st
     admin_json_set(json, "tags", tags_json(fields));
     admin_json_set(json, "says", flags_json(s->flags));
     admin_json_set(json, "tiers", tiers_json(h));
+    admin_json_set(json, "pinned", pinned_json(h));
     admin_json_set(json, "size", size_json(h));
     admin_json_set(json, "fetch_ms", json_integer(s->fetch_ms));
     admin_json_set(json, "purges", purge_json(h, purged, now_s));

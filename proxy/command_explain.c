@@ -188,6 +188,10 @@ static void put_status(const json_t *v)
     label("response");
     printf("%.0f, %s, in ", command_number(v, "status"), command_bytes(command_number(v, "size.content_bytes"), a));
     put_list(command_at(v, "tiers"), " and ");
+    if (json_array_size(command_at(v, "pinned")) > 0) {
+        printf(", pinned in ");
+        put_list(command_at(v, "pinned"), " and ");
+    }
     printf(", fetched in %.0f ms\n", command_number(v, "fetch_ms"));
 }
 

@@ -346,6 +346,8 @@ static const struct setting cache_rows[] = {
     { "client_cache_control", SETTING_TEXT, AT(client_cache_control), .unset = "none", .check = check_field_value,
       .help = "what clients hear of stored responses in the place of Cache-Control and Expires" },
     { "content_limit", SETTING_BYTES, AT(content_limit_bytes), .least = 0, .help = "a longer response is not stored" },
+    { "pin", SETTING_FLAG, AT(pin),
+      .help = "true: responses leave neither memory nor store to make room, as long as they can be used" },
     { "vary", SETTING_GROUP, 0, .group = &vary_schema, .help = "what Vary means to the key" },
     { "key", SETTING_GROUP, 0, .group = &key_schema, .help = "what else makes a response another one" },
     { "range", SETTING_GROUP, 0, .group = &range_schema, .help = "requests for parts" },

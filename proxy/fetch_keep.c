@@ -151,6 +151,7 @@ void fetch_decide_storing(struct fetch *f, const struct response_head *head, int
     struct response_head dated = { head->status, f->response.fields, head->http_1_0 };
     f->directives = directives_in_force(f->response.fields, p);
     stored_head_by(&f->request, &dated, &f->directives, &f->times, &f->response.head);
+    f->response.head.pinned_until_s = pinned_until_s(&f->response.head, p, f->key.hash[0]);
     f->response.storable =
         storable_decide_by(&f->request, &dated, p, &f->directives, &f->response.head, content_length);
     if (content_length > fetch_content_limit(f)) {
@@ -184,6 +185,7 @@ static void note_variant(const struct fetch *f, struct view names)
     struct noted_variant v = { .names = names,
                                .variant = f->variant.hash,
                                .fetch_seq = f->stored_seq,
+                               .pinned_until_s = f->response.head.pinned_until_s,
                                .maximum = f->route->policy.vary_maximum_variants,
                                .known = f->vary };
     cache_note_variant(f->worker->weir->cache, &f->key, &v);

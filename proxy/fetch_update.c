@@ -75,6 +75,7 @@ static struct object *freshened(struct fetch *f, struct field_section update)
         .content_length = head->content_length,
     };
     stored_head_freshened(&head->stored, &f->request, fields, update, &f->route->policy, &f->times, &in.stored);
+    in.stored.pinned_until_s = pinned_until_s(&in.stored, &f->route->policy, old->id.key[0]);
     in.stored.fetch_ms = (int32_t)((clock_monotonic_us() - f->begun_us) / 1000);
     if (old->body == NULL) in.content = record_content(object_record(old), old->record_len);
     struct object *o = object_new(&in, &old->id, old->body, old->content_number);

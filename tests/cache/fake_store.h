@@ -276,6 +276,13 @@ void store_set_in_use(struct store *s, bool (*in_use)(void *arg, const struct st
     (void)arg;
 }
 
+void store_set_pin_over(struct store *s, bool (*is_over)(void *arg, struct view record), void *arg)
+{
+    (void)s;
+    (void)is_over;
+    (void)arg;
+}
+
 /* Content leaves the fake only when a test says so. */
 bool store_pin(struct store *s, uint64_t number)
 {

@@ -393,6 +393,34 @@ START_TEST(freshened_response_is_as_old_as_its_304)
 }
 END_TEST
 
+static const struct {
+    const char *what;
+    struct stored_head s;
+    int64_t swr_s, left_s; /* the policy's; expected, from when it came */
+} pins[] = {
+    { "as long as it is fresh, and the origin may be away", { .lifetime_s = 600, .swr_s = -1, .sie_s = -1 }, -1, 660 },
+    { "its age counts", { .lifetime_s = 600, .initial_age_s = 100, .swr_s = -1, .sie_s = -1 }, -1, 560 },
+    { "as long as it may be stale", { .lifetime_s = 600, .swr_s = 1000, .sie_s = 300 }, -1, 1600 },
+    { "by the longer window", { .lifetime_s = 600, .swr_s = -1, .sie_s = 300 }, 30, 900 },
+    { "or the operator's", { .lifetime_s = 600, .swr_s = -1, .sie_s = 0 }, 30, 630 },
+    { "never stale", { .lifetime_s = 600, .swr_s = 1000, .sie_s = -1, .flags = STORED_MUST_REVALIDATE }, -1, 600 },
+    { "stale when it came", { .lifetime_s = 10, .initial_age_s = 100, .swr_s = 0, .sie_s = 0 }, -1, 0 },
+};
+
+START_TEST(a_pin_lasts_as_long_as_the_response_is_of_use)
+{
+    struct policy p = default_policy();
+    struct stored_head s = pins[_i].s;
+    s.response_time_s = NOW_S;
+    s.status = 200;
+    ck_assert_uint_eq(pinned_until_s(&s, &p, 1), 0); /* nothing is, by default */
+    p.pin = true;
+    p.default_swr_s = pins[_i].swr_s;
+    ck_assert_msg(pinned_until_s(&s, &p, 1) == NOW_S + pins[_i].left_s, "%s: %lld", pins[_i].what,
+                  (long long)pinned_until_s(&s, &p, 1) - NOW_S);
+}
+END_TEST
+
 START_TEST(each_source_has_a_name)
 {
     for (enum lifetime_source s = LIFETIME_NONE; s <= LIFETIME_DEFAULT; s++) {
@@ -417,6 +445,7 @@ int main(void)
     tcase_add_test(t, numbers_of_a_part);
     tcase_add_test(t, stale_windows_are_read);
     tcase_add_test(t, freshened_response_is_as_old_as_its_304);
+    tcase_add_loop_test(t, a_pin_lasts_as_long_as_the_response_is_of_use, 0, ROWS(pins));
     tcase_add_test(t, each_source_has_a_name);
     return run_case("cache/freshness", t);
 }

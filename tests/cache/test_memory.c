@@ -185,6 +185,67 @@ START_TEST(a_scan_leaves_the_hot_ones_where_they_are)
 }
 END_TEST
 
+/* ---- pins */
+
+enum { PIN_NOW = 1000, PIN_UNTIL = 2000 };
+
+static bool put_at(struct memory *m, unsigned n, int64_t now_s, uint32_t until_s)
+{
+    char text[OBJECT_KEY_MAX];
+    struct key k = key_of_number(n, text);
+    struct store_id id = id_of_number(n);
+    static char content[ENTRY];
+    struct record_inputs in = { .kind = RECORD_RESPONSE,
+                                .key = k.text,
+                                .variant = VIEW(""),
+                                .stored = { .status = 200, .response_time_s = now_s, .pinned_until_s = until_s },
+                                .content_length = ENTRY,
+                                .content = view_of(content, ENTRY) };
+    struct object *o = object_new(&in, &id, NULL, 0);
+    bool kept = memory_put(m, o, MEMORY_REPLACE);
+    object_unref(&o);
+    return kept;
+}
+
+START_TEST(what_is_pinned_stays_until_its_time_is_over)
+{
+    enum { PINNED = 500, SCAN = 20000 };
+    struct memory *m = memory_new(4 * MIB);
+    for (unsigned n = 0; n < PINNED; n++) ck_assert(put_at(m, n, PIN_NOW, PIN_UNTIL));
+    ck_assert_uint_eq(stats_of(m).pinned, PINNED);
+    for (unsigned n = 0; n < SCAN; n++) ck_assert(put_at(m, PINNED + n, PIN_NOW, 0));
+    for (unsigned n = 0; n < PINNED; n++) ck_assert(is_there(m, n));
+    struct store_id first = id_of_number(0), last = id_of_number(PINNED + SCAN - 1);
+    ck_assert(memory_is_pinned(m, &first) && !memory_is_pinned(m, &last));
+    memory_remove(m, &first, NULL); /* a purge */
+    ck_assert(!is_there(m, 0));
+    ck_assert_uint_eq(stats_of(m).pinned, PINNED - 1);
+    ck_assert(put_at(m, 1, PIN_NOW, 0)); /* no longer wanted */
+    ck_assert_uint_eq(stats_of(m).pinned, PINNED - 2);
+    for (unsigned n = 0; n < SCAN; n++) ck_assert(put_at(m, PINNED + n, PIN_UNTIL, 0));
+    for (unsigned n = 2; n < PINNED; n++) ck_assert(!is_there(m, n));
+    ck_assert_uint_eq(stats_of(m).pinned, 0);
+    ck_assert_uint_eq(stats_of(m).pinned_bytes, 0);
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(pins_have_half_of_memory)
+{
+    enum { MANY = 10000 };
+    struct memory *m = memory_new(4 * MIB);
+    for (unsigned n = 0; n < MANY; n++) ck_assert(put_at(m, n, PIN_NOW, PIN_UNTIL));
+    struct memory_stats s = stats_of(m);
+    ck_assert_uint_le(s.pinned_bytes, 2 * MIB);
+    ck_assert_uint_gt(s.pinned_bytes, 2 * MIB - 2 * ENTRY);
+    ck_assert_uint_eq(s.pins_refused, MANY - s.pinned);
+    ck_assert_uint_eq(s.rejected, 0);
+    for (unsigned n = 0; n < s.pinned; n++) ck_assert(is_there(m, n));
+    ck_assert(is_there(m, MANY - 1)); /* like any other */
+    memory_free(m);
+}
+END_TEST
+
 START_TEST(what_is_not_written_yet_stays)
 {
     enum { COUNT = 500, MORE = 20000 };
@@ -374,6 +435,8 @@ int main(void)
     tcase_add_test(t, only_the_expected_one_is_removed);
     tcase_add_test(t, what_is_too_large_is_not_kept_and_takes_the_old_one_along);
     tcase_add_test(t, a_scan_leaves_the_hot_ones_where_they_are);
+    tcase_add_test(t, what_is_pinned_stays_until_its_time_is_over);
+    tcase_add_test(t, pins_have_half_of_memory);
     tcase_add_test(t, what_is_not_written_yet_stays);
     tcase_add_test(t, who_leaves_unused);
     tcase_add_test(t, when_nothing_may_leave_nothing_more_is_taken);

@@ -757,6 +757,118 @@ START_TEST(pinned_records_stay)
 }
 END_TEST
 
+/* Pins have half of the store. What is beyond is one like the others, and a scan pushes it out; the pinned are all there. */
+START_TEST(pins_have_a_share)
+{
+    struct place p = place_new(4 * MIB);
+    static char record[1000];
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    struct store_put put = { .record = record, .record_len = sizeof(record), .pinned = true };
+    for (uint64_t n = 0; n < 10000; n++) {
+        put.id = id_of(n);
+        ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0);
+    }
+    flush(p.store);
+    uint64_t pinned = stats_of(p.store).pinned;
+    ck_assert_uint_gt(pinned, 500);
+    ck_assert_uint_le(stats_of(p.store).pinned_bytes, 2 * MIB);
+    ck_assert_uint_ge(stats_of(p.store).pins_refused, 10000 - pinned);
+    put.pinned = false;
+    for (uint64_t n = 10000; n < 20000; n++) {
+        put.id = id_of(n);
+        ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0);
+    }
+    flush(p.store);
+    place_close(&p);
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    for (uint64_t n = 0; n < pinned; n++) ck_assert_ptr_nonnull(text_of(p.store, n));
+    ck_assert_ptr_null(text_of(p.store, pinned));
+    ck_assert_ptr_nonnull(text_of(p.store, 19999));
+    flush(p.store);
+    ck_assert_uint_eq(stats_of(p.store).pinned, pinned);
+    for (uint64_t n = 0; n < pinned; n++) {
+        struct store_id id = id_of(n);
+        store_remove(p.store, &id, 0);
+    }
+    flush(p.store);
+    ck_assert_uint_eq(stats_of(p.store).pinned, 0);
+    ck_assert_uint_eq(stats_of(p.store).pinned_bytes, 0);
+    place_end(&p);
+}
+END_TEST
+
+/* A record that is pinned now, or no longer, moves; its content, its tags and its index entry stay. */
+START_TEST(a_pin_comes_and_goes_with_its_record)
+{
+    struct place p = place_new(4 * MIB);
+    uint64_t number, tag = 77;
+    static char record[1000];
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    ck_assert_int_eq(put_content(p.store, 1, 40000, &number), 0);
+    struct store_put other = { .record = record, .record_len = sizeof(record) };
+    for (int times = 0; times < 6; times++) {
+        struct store_put put = { .id = id_of(1),
+                                 .record = "freshened",
+                                 .record_len = 9,
+                                 .content_number = number,
+                                 .keeps_content = true,
+                                 .tags = &tag,
+                                 .tag_count = 1,
+                                 .pinned = times % 2 == 0 };
+        ck_assert_int_eq(put_and_wait(p.store, &put), 0);
+        ck_assert_str_eq(text_of(p.store, 1), "freshened");
+        ck_assert(content_is_right(p.store, 1, number, 40000));
+        ck_assert_uint_eq(store_tag_count(p.store, tag), 1);
+        ck_assert_uint_eq(stats_of(p.store).pinned, put.pinned);
+        ck_assert(put.pinned == (stats_of(p.store).pinned_bytes > 40000));
+        if (!put.pinned) store_touch(p.store, &put.id);
+        for (uint64_t n = 0; n < 400; n++) { /* the hands move on meanwhile */
+            other.id = id_of(1000 + n + 400 * (uint64_t)times);
+            ck_assert_int_eq(store_put(p.store, &other, NULL, NULL), 0);
+        }
+        flush(p.store);
+        ck_assert_str_eq(text_of(p.store, 1), "freshened");
+    }
+    struct store_id id = id_of(1);
+    store_remove(p.store, &id, number);
+    flush(p.store);
+    ck_assert_ptr_null(text_of(p.store, 1));
+    ck_assert(!content_is_right(p.store, 1, number, 40000));
+    ck_assert_uint_eq(store_tag_count(p.store, tag), 0);
+    place_end(&p);
+}
+END_TEST
+
+static bool begins_with_old(void *arg, struct view record)
+{
+    (void)arg;
+    return record.len > 3 && memcmp(record.at, "old", 3) == 0;
+}
+
+START_TEST(a_pin_that_is_over_keeps_nothing)
+{
+    struct place p = place_new(4 * MIB);
+    static char record[1000];
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    store_set_pin_over(p.store, begins_with_old, NULL);
+    struct store_put put = { .record_len = 6, .pinned = true };
+    for (uint64_t n = 0; n < 200; n++) {
+        put.id = id_of(n);
+        put.record = n % 2 == 0 ? "old 00" : "new 00";
+        ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0);
+    }
+    put = (struct store_put){ .record = record, .record_len = sizeof(record) };
+    for (uint64_t n = 1000; n < 10000; n++) {
+        put.id = id_of(n);
+        ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0);
+    }
+    flush(p.store);
+    for (uint64_t n = 0; n < 200; n++) ck_assert((text_of(p.store, n) == NULL) == (n % 2 == 0));
+    ck_assert_uint_eq(stats_of(p.store).pinned, 100);
+    place_end(&p);
+}
+END_TEST
+
 /* ---- opening */
 
 /* Slow clients read what has left the store otherwise: the store is not theirs alone. */
@@ -861,9 +973,9 @@ static const struct {
     const char *state;
     const char *because;
 } cold_states[] = {
-    { "weir-store 2 00000000-0000-0000-0000-000000000000 clean\n", "format 2" },
-    { "weir-store 1 00000000-0000-0000-0000-000000000000 open\n", "went down" },
-    { "weir-store 1\n", "went down" },
+    { "weir-store 1 00000000-0000-0000-0000-000000000000 clean\n", "format 1" },
+    { "weir-store 2 00000000-0000-0000-0000-000000000000 open\n", "went down" },
+    { "weir-store 2\n", "went down" },
     { "scribble\n", "format 0" },
     { "", "not known who" },
 };
@@ -893,7 +1005,7 @@ START_TEST(a_clean_store_outlives_a_boot)
     ck_assert_int_eq(place_open(&p), STORE_OPENED);
     ck_assert_int_eq(put_text(p.store, 1, "plum"), 0);
     place_close(&p);
-    write_state(&p, "weir-store 1 00000000-0000-0000-0000-000000000000 clean\n");
+    write_state(&p, "weir-store 2 00000000-0000-0000-0000-000000000000 clean\n");
     ck_assert_int_eq(place_open(&p), STORE_OPENED);
     ck_assert_str_eq(text_of(p.store, 1), "plum");
     place_end(&p);
@@ -1433,6 +1545,9 @@ static Suite *store_suite(void)
     tcase_add_test(c, pinned_records_stay);
     tcase_add_test(c, what_is_read_keeps_a_share_of_the_store_only);
     tcase_add_test(c, what_is_under_way_takes_half_of_the_store);
+    tcase_add_test(c, pins_have_a_share);
+    tcase_add_test(c, a_pin_comes_and_goes_with_its_record);
+    tcase_add_test(c, a_pin_that_is_over_keeps_nothing);
     tcase_add_test(c, readers_touch_no_page_of_a_file);
     tcase_add_test(c, only_one_process_may_open_it);
     tcase_add_test(c, what_cannot_be_opened_is_said);

@@ -119,12 +119,81 @@ START_TEST(a_restart_begins_with_nothing_in_memory_where_that_is_wanted)
 }
 END_TEST
 
+/* ---- pins */
+
+/* Ten times what memory holds, and more than the store does, each asked for once. */
+static void many_others_come(struct scene *s)
+{
+    enum { MANY = 100, LEN = 300000 };
+    for (int i = 0; i < MANY; i++) {
+        const char *target = say(s, "/other/%d", i);
+        origin_answers_as(s, .target = target, .status = "200", .fields = "Cache-Control: max-age=600",
+                          .pattern_len = LEN, .seed = (uint64_t)i);
+        client_asks(s, say(s, "GET %s", target), "");
+        hears_head(s, scene_client(s), "200", "Cache-Status: weir; fwd=uri-miss; stored");
+        hears_pattern(s, scene_client(s), (uint64_t)i, 0, LEN);
+    }
+}
+
+START_TEST(what_is_pinned_stays_until_it_is_purged)
+{
+    struct scene *s = scene_begin_stopped();
+    const char *options = say(s, "--memory 4MiB --store-size 16MiB --config %s",
+                              config_file(s, "store: {hot_keys: 0s}\n"
+                                             "routes: [{match: /pinned/, cache: {pin: true}}]\n"));
+    weir_starts(s, options);
+    stores(s, "/pinned/jam", "Cache-Control: max-age=600\nSurrogate-Key: jams", "plum");
+    stores(s, "/jam", "Cache-Control: max-age=600", "plum");
+    origin_answers_as(s, .target = "/pinned/varies", .status = "200",
+                      .fields = "Cache-Control: max-age=600\nVary: Accept", .body = "varied");
+    client_asks(s, "GET /pinned/varies", "Accept: text/plain");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss; stored", "varied");
+    many_others_come(s);
+    hits(s, "/pinned/jam", "plum");
+    client_asks(s, "GET /pinned/varies", "Accept: text/plain");
+    client_hears(s, "200", "Cache-Status: weir; hit", "varied");
+    admin_asks(s, "GET /v1/stats", NULL);
+    admin_hears(s, "200", "");
+    admin_heard_member(s, "hits_memory", "2");
+    admin_heard_member(s, "pinned", "3"); /* in memory, with the list of variants */
+    weir_stops(s);
+    weir_starts(s, options);
+    hits(s, "/pinned/jam", "plum");
+    client_asks(s, "PURGE /pinned/jam", "");
+    client_hears(s, "200", "", NULL);
+    origin_answers_at(s, "/pinned/jam", "200", "Cache-Control: max-age=600", "quince");
+    origin_answers_at(s, "/jam", "200", "Cache-Control: max-age=600", "quince");
+    client_asks(s, "GET /pinned/jam", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=miss; stored", "quince");
+    client_asks(s, "GET /jam", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss; stored", "quince"); /* it left long ago */
+    scene_end(s);
+}
+END_TEST
+
+START_TEST(explain_tells_where_a_response_is_pinned)
+{
+    struct scene *s = scene_begin_stopped();
+    weir_starts(s, say(s, "--config %s", config_file(s, "cache: {pin: true}\n")));
+    stores(s, "/jam", "Cache-Control: max-age=600", "plum");
+    stats_soon_hold(s, "\"puts\": 1");
+    struct command_result r;
+    process_run(scene_weir(s), say(s, "explain --admin 127.0.0.1:%d http://%s/jam", scene_weir(s)->admin_port, HOST),
+                &r);
+    if (strstr(r.out, "in memory and store, pinned in memory and store") == NULL)
+        scene_fail(AT(s), "%s%s", r.out, r.err);
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
         TEST(what_was_hot_is_in_memory_after_a_restart),
         TEST(a_kill_loses_at_most_what_was_hot_since_the_last_note),
         TEST(a_restart_begins_with_nothing_in_memory_where_that_is_wanted),
+        TEST(what_is_pinned_stays_until_it_is_purged),
+        TEST(explain_tells_where_a_response_is_pinned),
     };
     return converse("tiers", tests, COUNT(tests));
 }
