@@ -308,7 +308,6 @@ struct admin *admin_new(struct weir *w, const int *fds, size_t n, char *why, siz
     a->drain_timer.due = drain_due;
     a->loop = loop_new();
     if (a->loop == NULL) goto no_memory;
-    LIST_INIT(&a->handings);
     a->client = origin_client_new(a->loop, why, cap);
     if (a->client == NULL) goto fail;
     if (w->resolver != NULL) origin_use_resolver(a->client, w->resolver);
@@ -336,7 +335,8 @@ static void *admin_run(void *arg)
     while (!(a->draining && (a->drain_over || front_active(a->front) == 0))) loop_turn(a->loop);
     loop_timer_stop(a->loop, &a->drain_timer);
     front_free(a->front);
-    admin_break_off_handings(a);
+    a->breaking_off = true;
+    origin_client_free(a->client);             /* purges on their way count as not heard */
     while (a->purging > 0) loop_turn(a->loop); /* acknowledgements still come to this loop */
     return NULL;
 }
@@ -356,7 +356,6 @@ void admin_stop(struct admin *a)
 void admin_join(struct admin *a)
 {
     pthread_join(a->thread, NULL);
-    origin_client_free(a->client);
     loop_free(a->loop);
     free(a);
 }

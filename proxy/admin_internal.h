@@ -15,11 +15,11 @@
 #include "proxy/admin.h"
 #include "proxy/admin_purge_order.h"
 #include "proxy/front.h"
+#include "proxy/hand_on.h"
 #include "proxy/stats.h"
 
 #include <jansson.h>
 #include <pthread.h>
-#include <sys/queue.h>
 
 enum {
     ADMIN_CONTENT_MAX = 1 << 20, /* of a request; larger: 413 */
@@ -28,7 +28,6 @@ enum {
 };
 
 struct handing;
-LIST_HEAD(handing_list, handing);
 
 struct admin {
     struct weir *weir;
@@ -37,7 +36,6 @@ struct admin {
     uint64_t purges;              /* accepted here */
     size_t purging;               /* not yet acknowledged */
     struct origin_client *client; /* for purges handed on */
-    struct handing_list handings; /* under way */
     bool draining, drain_over, breaking_off;
     struct loop_task drain_task;
     struct loop_timer drain_timer;
@@ -93,11 +91,6 @@ void admin_purge_here(struct admin_request *r, const struct purge_request *purge
 
 /* ---- admin_shield.c */
 
-enum {
-    HAND_ON_ATTEMPTS = 3, /* for each server */
-    HAND_ON_PAUSE_MS = 250,
-};
-
 /** Whether some weir behind this one is to hear of the purge. A purge that has been here before goes no further. */
 bool admin_hands_on(const struct admin_request *r, const struct site *site);
 /** Tell them, then purge here. Takes the order over.
@@ -106,7 +99,5 @@ MUST_USE bool admin_hand_on(struct admin_request *r, struct site *site, struct p
 /** What came of it, as members of the answer. @return whether all heard of it */
 MUST_USE bool handing_describe(const struct handing *h, json_t *answer);
 void handing_free(struct handing *h);
-/** Wait for nobody any more: what is under way counts as not heard. */
-void admin_break_off_handings(struct admin *a);
 
 #endif

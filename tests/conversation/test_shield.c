@@ -196,6 +196,24 @@ START_TEST(a_purge_is_handed_on_again_when_that_may_help)
 }
 END_TEST
 
+START_TEST(a_purge_on_a_listener_is_handed_on_again_too)
+{
+    const struct try_row *row = &tries[_i];
+    struct scene *s = edge_begin(false);
+    struct answer first = row->first;
+    first.times = row->times;
+    origin_does(s, &first);
+    if (strcmp(row->status, "200") == 0) origin_answers_as(s, .method = "PURGE", .status = "200", .body = "{}");
+    client_asks(s, "PURGE /a?b", "Surrogate-Key: fruit jam\nSoft-Purge: 1\nX-Other: 1");
+    client_hears(s, row->status, "", NULL);
+    if (origin_count(scene_origin(s)) != row->asked) scene_fail(AT(s), "%s", row->why);
+    origin_heard(s, "PURGE /a?b",
+                 "Host: " HOST
+                 "\nAuthorization: Bearer between-weirs\nSurrogate-Key: fruit jam\nSoft-Purge: 1\n!X-Other");
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(a_purge_that_comes_back_goes_no_further)
 {
     struct scene *s = edge_begin(true);
@@ -259,6 +277,7 @@ int main(void)
         TEST(a_shield_that_refuses_is_told_of),
         TEST(a_shield_that_is_gone_is_told_of),
         TABLE(a_purge_is_handed_on_again_when_that_may_help, tries),
+        TABLE(a_purge_on_a_listener_is_handed_on_again_too, tries),
         TEST(a_purge_that_comes_back_goes_no_further),
         TEST(a_shield_without_an_admin_address_is_told_of),
         TEST(a_purge_on_a_listener_tells_where_it_has_been),
