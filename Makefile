@@ -20,7 +20,7 @@ HARDEN   := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 WEIR_CFLAGS := -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) -fPIE -I. -DWEIR_VERSION='"$(VERSION)"' \
             -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) -MMD -MP
 WEIR_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
-PROXY_LIBS := -lmicrohttpd -lcurl -llmdb -lxxhash -ljansson -lyaml -lcrypt -lresolv -lm
+PROXY_LIBS := -lmicrohttpd -lcurl -llmdb -lxxhash -ljansson -lyaml -lcrypt -lcares -lm
 CACHE_LIBS := -llmdb -lxxhash -lm
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))

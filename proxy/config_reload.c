@@ -1,5 +1,6 @@
 #include "proxy/config_reload.h"
 
+#include "proxy/dns.h"
 #include "proxy/health.h"
 #include "proxy/worker.h"
 
@@ -92,6 +93,7 @@ static void adopt(struct weir *w, struct site *after)
     w->site = site_ref(after);
     pthread_mutex_unlock(&w->site_lock);
     atomic_store(&w->drain_ms, after->settings.drain_ms);
+    if (w->dns != NULL) dns_use(w->dns, after);
     if (w->health != NULL) health_watch(w->health, site_ref(after));
     for (size_t i = 0; i < w->worker_count; i++) worker_take_site(w->workers[i], site_ref(after));
     site_unref(&before);

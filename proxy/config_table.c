@@ -1,9 +1,10 @@
 /* The outermost settings. */
 #include "proxy/config_tables.h"
+#include "proxy/dns.h"
 
 #include <stdlib.h>
 
-enum { MIB = 1 << 20, CIDRS_MAX = 1024, TOKENS_MAX = 64 };
+enum { MIB = 1 << 20, CIDRS_MAX = 1024, TOKENS_MAX = 64, NAME_SERVERS_MAX = 16 };
 
 #define AT(member) offsetof(struct config_file, member)
 
@@ -130,6 +131,19 @@ static const struct setting limit_rows[] = {
 };
 static const struct schema limits_schema = { SCHEMA_ROWS(limit_rows), NULL };
 
+static const struct setting dns_rows[] = {
+    { "servers", SETTING_VIEWS, AT(settings.dns.servers), .unset = "system", .check = check_name_server,
+      .most = NAME_SERVERS_MAX, .help = "ADDR or ADDR:PORT of name servers; system: those of /etc/resolv.conf" },
+    { "timeout", SETTING_MILLISECONDS, AT(settings.dns.timeout_ms), .least = 50, .most = 60 * 1000,
+      .help = "for an answer; the second try waits twice as long" },
+    { "tries", SETTING_INT, AT(settings.dns.tries), .least = 1, .most = 10, .help = "of each name server" },
+    { "ttl_min", SETTING_SECONDS, AT(settings.dns.ttl_least_s), .least = 1,
+      .help = "a shorter time to live is as long" },
+    { "ttl_max", SETTING_SECONDS, AT(settings.dns.ttl_most_s), .least = 1,
+      .help = "a longer time to live is as short" },
+};
+static const struct schema dns_schema = { SCHEMA_ROWS(dns_rows), "servers" };
+
 static const struct setting top_rows[] = {
     { "listen", SETTING_OWN, AT(settings.listen), .read = listen_read, .write = listen_write, .fixed = true,
       .help = "where to serve" },
@@ -152,6 +166,7 @@ static const struct setting top_rows[] = {
     { "drain_timeout", SETTING_MILLISECONDS, AT(settings.drain_ms),
       .help = "for what is in flight when weir is told to end" },
     { "limits", SETTING_GROUP, 0, .group = &limits_schema, .help = "of connections" },
+    { "dns", SETTING_GROUP, 0, .group = &dns_schema, .help = "where the names of origin servers are asked for" },
 };
 const struct schema config_schema = { SCHEMA_ROWS(top_rows), NULL };
 
@@ -178,6 +193,7 @@ void config_file_defaults(struct config_file *out)
                         .head_ms = 15 * 1000,
                         .content_stall_ms = 60 * 1000,
                         .connections_max = 20 * 1000 },
+            .dns = { .timeout_ms = 2 * 1000, .tries = 2, .ttl_least_s = 1, .ttl_most_s = 300 },
         },
     };
     policy_defaults(&out->cache);

@@ -2,6 +2,7 @@
 #include "proxy/admin.h"
 #include "proxy/config_reload.h"
 #include "proxy/command.h"
+#include "proxy/dns.h"
 #include "proxy/health.h"
 #include "proxy/options.h"
 #include "proxy/refill.h"
@@ -123,8 +124,11 @@ static int build_workers(struct weir *w, const struct settings *o)
 static int build_watchers(struct weir *w)
 {
     char why[WHY_BYTES] = "";
-    w->resolver = resolver_new(resolver_ask_system);
+    w->resolver = resolver_new();
     if (w->resolver == NULL) return fail(EXIT_RUNNING, "out of memory");
+    w->dns = dns_new(w->resolver, why, sizeof why);
+    if (w->dns == NULL) return fail(EXIT_RUNNING, why);
+    dns_use(w->dns, w->site);
     w->health = health_new(w->resolver, why, sizeof why);
     if (w->health == NULL) return fail(EXIT_RUNNING, why);
     health_watch(w->health, weir_site(w));
@@ -169,8 +173,7 @@ static void serve_signals(struct weir *w, const sigset_t *signals)
 
 static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
 {
-    if (resolver_start(w->resolver) != 0 || health_start(w->health) != 0)
-        return fail(EXIT_RUNNING, "cannot start a thread");
+    if (dns_start(w->dns) != 0 || health_start(w->health) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
     for (size_t i = 0; i < w->worker_count; i++)
         if (worker_start(w->workers[i]) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
     if (admin_start(admin) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
@@ -202,6 +205,7 @@ static void weir_free(struct weir *w)
     /* The loops go last: a thread of the store may still be waking one whose work is done. */
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
     health_free(w->health);
+    dns_free(w->dns);
     resolver_free(w->resolver);
     if (w->purges != NULL) purge_close(w->purges);
     if (w->cache != NULL) cache_free(w->cache);

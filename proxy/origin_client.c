@@ -10,6 +10,7 @@ enum {
     INTERIM_MAX = 32, /* interim responses of one fetch */
     WHY_MAX = 256,
     POOL_UNUSED_MS = 60 * 1000,
+    NAME_LOOK_MS = 10,       /* between two looks whether a name is resolved */
     NEVER_MS = INT64_MAX / 2 /* so that sums do not overflow */
 };
 
@@ -147,6 +148,22 @@ void origin_fetch_content(struct origin_fetch *f, const char *at, size_t len)
 
 /* ---- the life of a fetch */
 
+/* Until its name is resolved for the first time, a server cannot be connected to; then somebody knows an address for good.
+ * It has ended, connects, or waits. */
+static void fetch_connect(struct origin_fetch *f)
+{
+    struct resolved *name = f->pool->resolved;
+    const char *why = name != NULL ? resolved_why(name) : NULL;
+    bool known = name == NULL || resolved_version(name) != 0;
+    f->awaits_name = !known && why == NULL;
+    if (f->awaits_name)
+        f->pool->client->awaits_name = true;
+    else if (!known)
+        origin_fetch_end(f, ORIGIN_UNREACHABLE, why);
+    else if (origin_curl_start(f) != 0)
+        origin_fetch_end(f, ORIGIN_QUEUE_FULL, "out of memory");
+}
+
 /* Under way, or it has ended. */
 static void fetch_start(struct origin_fetch *f)
 {
@@ -160,7 +177,7 @@ static void fetch_start(struct origin_fetch *f)
     if (p->server.total_ms > 0) f->total_deadline_ms = origin_now_ms(f) + p->server.total_ms;
     if (origin_fetch_is_h1(f) && origin_h1_start(f)) return;
     set_deadline(f, p->server.connect_ms);
-    if (origin_curl_start(f) != 0) origin_fetch_end(f, ORIGIN_QUEUE_FULL, "out of memory");
+    fetch_connect(f);
 }
 
 static void leave_pool(struct origin_fetch *f)
@@ -207,7 +224,7 @@ static void run_todo(struct origin_client *c)
         f->resume = false;
         if (f->conn != NULL)
             origin_h1_resume(f);
-        else
+        else if (f->channel != NULL)
             origin_curl_resume(f);
     }
 }
@@ -223,11 +240,24 @@ static void run_pools(struct origin_client *c)
     for (struct pool *p = c->pools; p != NULL; p = p->next) run_pool(p);
 }
 
+static void look_at_names(struct origin_client *c)
+{
+    c->awaits_name = false;
+    for (struct pool *p = c->pools; p != NULL; p = p->next) {
+        struct origin_fetch *f = p->resolved != NULL ? TAILQ_FIRST(&p->active) : NULL, *next;
+        for (; f != NULL; f = next) {
+            next = TAILQ_NEXT(f, in_pool);
+            if (f->awaits_name && !f->doomed) fetch_connect(f);
+        }
+    }
+}
+
 static int64_t wait_ms(void *client)
 {
     const struct origin_client *c = client;
     if (c->start || !TAILQ_EMPTY(&c->todo)) return 0;
-    return origin_curl_wait_ms(c->curl);
+    int64_t wait = origin_curl_wait_ms(c->curl);
+    return c->awaits_name && (wait < 0 || wait > NAME_LOOK_MS) ? NAME_LOOK_MS : wait;
 }
 
 static void turn(void *client)
@@ -235,6 +265,7 @@ static void turn(void *client)
     struct origin_client *c = client;
     origin_curl_reap(c->curl);
     run_todo(c);
+    if (c->awaits_name) look_at_names(c);
     if (c->start) run_pools(c);
     origin_curl_on_time(c->curl);
 }
@@ -301,7 +332,6 @@ static bool same_server(const struct origin_server *a, const struct origin_serve
            a->by_libcurl == b->by_libcurl && same_tls(a->tls, b->tls);
 }
 
-/* Also when nobody can resolve the name now: then curl asks for itself, until somebody can. */
 static bool pool_find_address(struct pool *p)
 {
     struct resolver *r = p->client->resolver;

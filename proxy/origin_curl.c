@@ -29,8 +29,9 @@ struct channel {
     struct channel *next;                      /* idle ones */
     struct curl_slist *connect_to, *addresses; /* curl reads them when a fetch starts; NULL: none */
     enum shape shape;
-    bool named;    /* CUSTOMREQUEST is set */
-    bool connects; /* and does nothing else */
+    bool named;                        /* CUSTOMREQUEST is set */
+    bool connects;                     /* and does nothing else */
+    char first[RESOLVER_ADDRESS_TEXT]; /* of several addresses, the one to be tried first; else empty */
     char error[CURL_ERROR_SIZE];
     struct origin_head head;
 };
@@ -257,13 +258,16 @@ static CURLcode set_method(struct channel *ch, const struct origin_fetch *f)
     return rc;
 }
 
-/* curl learns of new addresses with the next fetch that starts, whichever it is: its handles share what it knows. When
- * memory is short it goes on with the old ones. */
+/* curl learns of new addresses with the next fetch that starts, whichever it is: its handles share what it knows. Of several
+ * each gets its turn to be the first. When memory is short it goes on with the old ones. */
 static void tell_addresses(struct pool *p, struct channel *ch)
 {
     char list[ADDRESSES_BYTES], line[ADDRESSES_BYTES + ORIGIN_HOST_MAX + 16];
-    unsigned version = resolved_list(p->resolved, p->client->addresses_turn++, list, sizeof(list));
+    unsigned version = resolved_list(p->resolved, p->client->addresses_turn++, loop_now_ms(p->client->loop), list,
+                                     sizeof(list), ch->first);
     if (version == 0) return;
+    p->several_addresses = strchr(list, ',') != NULL;
+    if (!p->several_addresses) ch->first[0] = '\0';
     snprintf(line, sizeof(line), "%s:%u:%s", p->address.host, p->address.port, list);
     struct curl_slist *addresses = curl_slist_append(NULL, line);
     if (addresses == NULL || curl_easy_setopt(ch->easy, CURLOPT_RESOLVE, addresses) != CURLE_OK) {
@@ -276,6 +280,23 @@ static void tell_addresses(struct pool *p, struct channel *ch)
 }
 
 /* ---- fetches */
+
+static const char *connected_address(const struct channel *ch)
+{
+    const char *address = NULL;
+    CURLcode rc = curl_easy_getinfo(ch->easy, CURLINFO_PRIMARY_IP, &address);
+    return rc == CURLE_OK && address != NULL ? address : "";
+}
+
+/* A connection to another address than the first: nobody answered there. */
+static void note_address(const struct origin_fetch *f)
+{
+    const struct channel *ch = f->channel;
+    if (ch->first[0] == '\0' || f->pool->resolved == NULL) return;
+    const char *address = connected_address(ch);
+    if (address[0] != '\0' && strcmp(address, ch->first) != 0)
+        resolved_shun(f->pool->resolved, ch->first, origin_now_ms(f));
+}
 
 static CURLcode set_request(struct channel *ch, const struct origin_fetch *f)
 {
@@ -295,7 +316,9 @@ int origin_curl_start(struct origin_fetch *f)
     ch->fetch = f;
     ch->error[0] = '\0';
     origin_head_begin(&ch->head);
-    if (p->resolved != NULL && resolved_version(p->resolved) != p->addresses_version) tell_addresses(p, ch);
+    ch->first[0] = '\0';
+    if (p->resolved != NULL && (p->several_addresses || resolved_version(p->resolved) != p->addresses_version))
+        tell_addresses(p, ch);
     if (rc != CURLE_OK || curl_multi_add_handle(p->client->curl->multi, ch->easy) != CURLM_OK) {
         channel_give_back(p, ch);
         return -ENOMEM;
@@ -310,6 +333,7 @@ void origin_curl_leave(struct origin_fetch *f)
     long connects = 0;
     (void)curl_easy_getinfo(f->channel->easy, CURLINFO_NUM_CONNECTS, &connects); /* only counts */
     if (!f->channel->connects && connects == 0 && f->sendings > 0) c->stats.reused++;
+    if (connects > 0) note_address(f);
     (void)curl_multi_remove_handle(c->curl->multi, f->channel->easy); /* fails only for what is not in it */
     channel_give_back(f->pool, f->channel);
     f->channel = NULL;
@@ -422,6 +446,8 @@ static void hand_over(struct origin_fetch *f)
 {
     struct duplex *secured = NULL;
     curl_socket_t socket = CURL_SOCKET_BAD;
+    char address[RESOLVER_ADDRESS_TEXT] = "";
+    if (f->pool->resolved != NULL) snprintf(address, sizeof(address), "%s", connected_address(f->channel));
     CURLcode rc = curl_easy_getinfo(f->channel->easy, CURLINFO_ACTIVESOCKET, &socket);
     int fd = rc == CURLE_OK && socket != CURL_SOCKET_BAD ? fcntl(socket, F_DUPFD_CLOEXEC, 0) : -1;
     if (fd >= 0 && f->pool->secure && (secured = secured_new(f, fd)) == NULL) {
@@ -432,7 +458,7 @@ static void hand_over(struct origin_fetch *f)
     if (fd < 0)
         origin_fetch_end(f, ORIGIN_UNREACHABLE, "no descriptor for the connection");
     else
-        origin_h1_connected(f, fd, secured);
+        origin_h1_connected(f, fd, secured, address);
 }
 
 static void fetch_done(struct origin_fetch *f, CURLcode code)

@@ -38,10 +38,12 @@ struct h1_conn {
     struct origin_fetch *fetch; /* NULL: idle */
     struct duplex *secured;     /* what the bytes go through; NULL: nothing. Takes one fetch only */
     int64_t born_ms, idle_since_ms;
-    uint32_t events; /* watched for; 0: not watched */
-    bool served;     /* a request before this one */
-    bool reusable;   /* as far as is known */
-    bool drained;    /* the last read left nothing in the socket */
+    uint32_t events;            /* watched for; 0: not watched */
+    unsigned addresses_version; /* of the server's name, when `current` was found out */
+    bool current;               /* the name still stands for this address */
+    bool served;                /* a request before this one */
+    bool reusable;              /* as far as is known */
+    bool drained;               /* the last read left nothing in the socket */
     /* the request */
     const char *out; /* what is left to be sent of the piece at hand */
     size_t out_len;
@@ -56,6 +58,7 @@ struct h1_conn {
     char *kept;    /* what came while the fetch was paused */
     size_t kept_at, kept_len;
     struct origin_head head;
+    char address[RESOLVER_ADDRESS_TEXT];
     size_t line_len; /* of a line that has not ended yet */
     char line[LINE_MAX];
 };
@@ -185,16 +188,29 @@ static bool is_too_old(const struct h1_conn *c)
     return now - c->idle_since_ms >= idle_ms || (p->resolved != NULL && now - c->born_ms >= ORIGIN_LIFETIME_MS);
 }
 
+/* Connections to an address that the name has lost wait for it to come back, as it does where name servers tell a few of
+ * many in turn, or until they are too old. */
+static bool leads_to_the_server(struct h1_conn *c)
+{
+    struct resolved *name = c->pool->resolved;
+    unsigned version = name != NULL ? resolved_version(name) : 0;
+    if (version != c->addresses_version) c->current = c->address[0] == '\0' || resolved_has(name, c->address);
+    c->addresses_version = version;
+    return c->current;
+}
+
 static struct h1_conn *conn_take(const struct origin_fetch *f)
 {
     struct pool *p = f->pool;
-    struct h1_conn *c;
-    while ((c = TAILQ_FIRST(&p->idle_conns)) != NULL) {
-        if (!is_too_old(c) && is_silent(c, f)) {
+    struct h1_conn *c = TAILQ_FIRST(&p->idle_conns), *next;
+    for (; c != NULL; c = next) {
+        next = TAILQ_NEXT(c, in_idle);
+        if (is_too_old(c) || !is_silent(c, f)) {
+            conn_forget(c);
+        } else if (leads_to_the_server(c)) {
             TAILQ_REMOVE(&p->idle_conns, c, in_idle);
             return c;
         }
-        conn_forget(c);
     }
     return NULL;
 }
@@ -656,7 +672,7 @@ bool origin_h1_start(struct origin_fetch *f)
     return true;
 }
 
-void origin_h1_connected(struct origin_fetch *f, int fd, struct duplex *secured)
+void origin_h1_connected(struct origin_fetch *f, int fd, struct duplex *secured, const char *address)
 {
     struct h1_conn *c = malloc(sizeof(*c));
     if (c == NULL) {
@@ -672,6 +688,8 @@ void origin_h1_connected(struct origin_fetch *f, int fd, struct duplex *secured)
     c->pool = f->pool;
     c->secured = secured;
     c->born_ms = origin_now_ms(f);
+    c->current = true;
+    snprintf(c->address, sizeof(c->address), "%s", address);
     begin(c, f);
 }
 

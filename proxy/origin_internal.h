@@ -24,8 +24,8 @@
 #include <sys/queue.h>
 
 enum {
-    ORIGIN_IDLE_MS = 50 * 1000,      /* of a connection, when nobody says: below the 60 s and 75 s of common servers */
-    ORIGIN_LIFETIME_MS = 300 * 1000, /* of a connection to a name: then its addresses count anew */
+    ORIGIN_IDLE_MS = 50 * 1000,     /* of a connection, when nobody says: below the 60 s and 75 s of common servers */
+    ORIGIN_LIFETIME_MS = 60 * 1000, /* of a connection to a name: then its addresses count anew */
 };
 
 enum origin_phase { QUEUED, CONNECTING, AWAITING, READING };
@@ -44,6 +44,7 @@ struct pool {
     struct origin_address address;
     struct resolved *resolved;  /* NULL: has no name, or nobody resolves it */
     unsigned addresses_version; /* that curl knows */
+    bool several_addresses;
     struct pool *next;
     int64_t used_ms;
     struct fetch_list active, queue;
@@ -71,6 +72,7 @@ struct origin_fetch {
     bool paused; /* by origin_pause */
     bool may_resend, expects_no_content, has_content;
     bool awaits_content; /* read_content said -EAGAIN */
+    bool awaits_name;    /* CONNECTING: its server's name was never resolved yet */
     unsigned sendings, interims;
     int64_t content_length, content_sent;
     int64_t deadline_ms, total_deadline_ms;
@@ -89,7 +91,8 @@ struct origin_client {
     struct resolver *resolver; /* NULL: curl's own */
     unsigned addresses_turn;
     struct fetch_list todo;
-    bool start; /* some pool may have a fetch to start */
+    bool start;       /* some pool may have a fetch to start */
+    bool awaits_name; /* some fetch does */
     bool closing;
     char *received; /* ORIGIN_RECEIVE_BYTES, for whoever reads a socket */
     struct origin_stats stats;
@@ -143,8 +146,9 @@ void origin_curl_copy(struct origin_fetch *f, char *to, const struct origin_requ
 /** Begin on a kept connection. @return false: there is none */
 MUST_USE bool origin_h1_start(struct origin_fetch *f);
 /** Begin on a fresh connection, whose socket is taken over; tells how it ends, as everything below.
- *  @param secured  what its bytes go through, taken over with the socket, which is its fd; NULL: nothing */
-void origin_h1_connected(struct origin_fetch *f, int fd, struct duplex *secured);
+ *  @param secured  what its bytes go through, taken over with the socket, which is its fd; NULL: nothing
+ *  @param address  where it leads to, "" when that is not known */
+void origin_h1_connected(struct origin_fetch *f, int fd, struct duplex *secured, const char *address);
 void origin_h1_leave(struct origin_fetch *f);
 void origin_h1_resume(struct origin_fetch *f);
 void origin_h1_free_idle(struct pool *p);

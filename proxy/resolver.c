@@ -1,85 +1,41 @@
 #include "proxy/resolver.h"
 
-#include <arpa/inet.h>
-#include <arpa/nameser.h>
-#include <netdb.h>
 #include <pthread.h>
-#include <resolv.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+
+struct known {
+    struct addresses addresses;
+    int64_t shunned_until_ms[RESOLVER_ADDRESSES_MAX];
+};
 
 struct resolved {
     struct resolved *next;
-    unsigned users; /* under the resolver's lock; at 0 the thread takes it out */
-    int64_t due_ms;
-    bool failing; /* told */
+    unsigned users; /* under the resolver's lock; at 0 the round takes it out */
+    int64_t due_ms; /* under the resolver's lock; 0: at once */
+    /* of the asking under way */
+    unsigned unanswered; /* families */
+    bool found;          /* an address, in one of them */
+    bool empty[FAMILIES];
+    int64_t ttl_s;
+    const char *trouble;
+    bool failing;              /* told */
+    _Atomic(const char *) why; /* the last asking found nothing */
     atomic_uint version;
     pthread_mutex_t lock; /* of known */
-    struct addresses known;
+    struct known known[FAMILIES];
     char host[];
 };
 
 struct resolver {
-    resolver_look_up look_up;
-    pthread_mutex_t lock; /* of names, users, due, stopping */
-    pthread_cond_t news;
+    struct resolver_ops ops;
+    _Atomic int64_t ttl_least_s, ttl_most_s;
+    pthread_mutex_t lock; /* of names, users, due */
     struct resolved *names;
-    bool stopping, started;
-    pthread_t thread;
 };
 
-/* ---- asking the system */
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < 0 || b < a ? b : a;
-}
-
-/* The shortest time to live among the answers of one type. */
-static int64_t ttl_of_type(res_state state, const char *host, ns_type type)
-{
-    enum { ANSWER_BYTES = 4096 };
-    unsigned char answer[ANSWER_BYTES];
-    ns_msg message;
-    ns_rr record;
-    int64_t ttl_s = -1;
-    int len = res_nquery(state, host, ns_c_in, type, answer, sizeof answer);
-    if (len < 0 || len > ANSWER_BYTES || ns_initparse(answer, len, &message) != 0) return -1;
-    for (int i = 0; i < ns_msg_count(message, ns_s_an); i++)
-        if (ns_parserr(&message, ns_s_an, i, &record) == 0) ttl_s = smaller(ttl_s, (int64_t)ns_rr_ttl(record));
-    return ttl_s;
-}
-
-static int64_t ttl_of(const char *host)
-{
-    struct __res_state state;
-    memset(&state, 0, sizeof state);
-    if (res_ninit(&state) != 0) return -1;
-    state.retry = 1;
-    int64_t ttl_s = ttl_of_type(&state, host, ns_t_a);
-    if (ttl_s < 0) ttl_s = ttl_of_type(&state, host, ns_t_aaaa);
-    res_nclose(&state);
-    return ttl_s;
-}
-
-const char *resolver_ask_system(const char *host, struct addresses *out)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *list = NULL;
-    out->count = 0;
-    int rc = getaddrinfo(host, NULL, &hints, &list);
-    if (rc != 0) return gai_strerror(rc);
-    for (const struct addrinfo *a = list; a != NULL && out->count < RESOLVER_ADDRESSES_MAX; a = a->ai_next) {
-        char *to = out->text[out->count];
-        if (getnameinfo(a->ai_addr, a->ai_addrlen, to, sizeof out->text[0], NULL, 0, NI_NUMERICHOST) != 0) continue;
-        if (strchr(to, '%') == NULL) out->count++; /* a scope says nothing to others */
-    }
-    freeaddrinfo(list);
-    if (out->count == 0) return "no address";
-    out->ttl_s = ttl_of(host);
-    return NULL;
-}
+enum { TTL_LEAST_S = 1, TTL_MOST_S = 300 };
 
 /* ---- names */
 
@@ -88,20 +44,77 @@ unsigned resolved_version(const struct resolved *n)
     return atomic_load_explicit(&n->version, memory_order_acquire);
 }
 
-unsigned resolved_list(struct resolved *n, unsigned turn, char *to, size_t cap)
+const char *resolved_why(const struct resolved *n)
 {
-    size_t used = 0;
+    return atomic_load(&n->why);
+}
+
+/* One after the other, IPv4 first. */
+static const char *address_at(const struct resolved *n, size_t i, int64_t *shunned_until_ms)
+{
+    const struct known *k = &n->known[FAMILY_4];
+    if (i >= k->addresses.count) {
+        i -= k->addresses.count;
+        k = &n->known[FAMILY_6];
+    }
+    *shunned_until_ms = k->shunned_until_ms[i];
+    return k->addresses.text[i];
+}
+
+/* Those that are shunned, or those that are not, behind what stands in `to`. @return length, or cap: does not fit */
+static size_t list_some(const struct resolved *n, unsigned turn, int64_t now_ms, bool shunned, char *to, size_t used,
+                        size_t cap, char *first)
+{
+    size_t count = n->known[FAMILY_4].addresses.count + n->known[FAMILY_6].addresses.count;
+    for (size_t i = 0; i < count && used < cap; i++) {
+        int64_t until_ms;
+        const char *text = address_at(n, (i + turn) % count, &until_ms);
+        bool six = strchr(text, ':') != NULL;
+        if ((until_ms > now_ms) != shunned) continue;
+        if (used == 0) snprintf(first, RESOLVER_ADDRESS_TEXT, "%s", text);
+        int len =
+            snprintf(to + used, cap - used, "%s%s%s%s", used > 0 ? "," : "", six ? "[" : "", text, six ? "]" : "");
+        used = len < 0 || (size_t)len >= cap - used ? cap : used + (size_t)len;
+    }
+    return used;
+}
+
+unsigned resolved_list(struct resolved *n, unsigned turn, int64_t now_ms, char *to, size_t cap,
+                       char first[RESOLVER_ADDRESS_TEXT])
+{
+    to[0] = first[0] = '\0';
     pthread_mutex_lock(&n->lock);
     unsigned version = atomic_load(&n->version);
-    for (size_t i = 0; version != 0 && i < n->known.count; i++) {
-        const char *text = n->known.text[(i + turn) % n->known.count];
-        bool six = strchr(text, ':') != NULL;
-        int len = snprintf(to + used, cap - used, "%s%s%s%s", i > 0 ? "," : "", six ? "[" : "", text, six ? "]" : "");
-        if (len < 0 || (size_t)len >= cap - used) version = 0;
-        used += (size_t)len;
-    }
+    size_t used = list_some(n, turn, now_ms, false, to, 0, cap, first);
+    used = list_some(n, turn, now_ms, true, to, used, cap, first);
     pthread_mutex_unlock(&n->lock);
-    return version;
+    return used < cap ? version : 0;
+}
+
+static bool holds(const struct addresses *a, const char *text, size_t *at)
+{
+    for (*at = 0; *at < a->count; ++*at)
+        if (strcmp(a->text[*at], text) == 0) return true;
+    return false;
+}
+
+void resolved_shun(struct resolved *n, const char *address, int64_t now_ms)
+{
+    size_t at;
+    pthread_mutex_lock(&n->lock);
+    for (int f = 0; f < FAMILIES; f++)
+        if (holds(&n->known[f].addresses, address, &at)) n->known[f].shunned_until_ms[at] = now_ms + RESOLVER_SHUN_MS;
+    pthread_mutex_unlock(&n->lock);
+}
+
+bool resolved_has(struct resolved *n, const char *address)
+{
+    size_t at;
+    pthread_mutex_lock(&n->lock);
+    bool found =
+        holds(&n->known[FAMILY_4].addresses, address, &at) || holds(&n->known[FAMILY_6].addresses, address, &at);
+    pthread_mutex_unlock(&n->lock);
+    return found;
 }
 
 static struct resolved *find(struct resolver *r, const char *host)
@@ -128,8 +141,9 @@ struct resolved *resolver_join(struct resolver *r, const char *host)
     pthread_mutex_lock(&r->lock);
     struct resolved *n = find(r, host);
     if (n == NULL) n = name_new(r, host);
-    if (n != NULL && n->users++ == 0) pthread_cond_signal(&r->news);
+    bool news = n != NULL && n->users++ == 0;
     pthread_mutex_unlock(&r->lock);
+    if (news) r->ops.news(r->ops.arg);
     return n;
 }
 
@@ -148,71 +162,101 @@ static void name_free(struct resolved *n)
     free(n);
 }
 
-/* ---- asking again and again */
+/* ---- answers */
 
 static bool same_addresses(const struct addresses *a, const struct addresses *b)
 {
+    size_t at;
     if (a->count != b->count) return false;
-    for (size_t i = 0; i < a->count; i++) {
-        size_t j = 0;
-        while (j < b->count && strcmp(a->text[i], b->text[j]) != 0) j++;
-        if (j == b->count) return false;
-    }
+    for (size_t i = 0; i < a->count; i++)
+        if (!holds(b, a->text[i], &at)) return false;
     return true;
 }
 
-static void say(struct resolved *n, const char *what, const char *why)
+/* Name servers like to give the same addresses in another order each time, which is no news. */
+static void take_addresses(struct resolved *n, enum family family, const struct addresses *found)
+{
+    struct known *k = &n->known[family], before = *k;
+    size_t at;
+    if (same_addresses(&before.addresses, found)) return;
+    pthread_mutex_lock(&n->lock);
+    k->addresses = *found;
+    for (size_t i = 0; i < found->count; i++)
+        k->shunned_until_ms[i] = holds(&before.addresses, found->text[i], &at) ? before.shunned_until_ms[at] : 0;
+    unsigned next = atomic_load(&n->version) + 1;
+    atomic_store_explicit(&n->version, next != 0 ? next : 1, memory_order_release);
+    pthread_mutex_unlock(&n->lock);
+}
+
+static void say(const struct resolved *n, const char *what, const char *why)
 {
     fprintf(stderr, "weir: origin server %s %s%s\n", n->host, what, why);
 }
 
-static void take_answer(struct resolved *n, const struct addresses *found)
+static void fails(struct resolved *n)
 {
-    bool same = same_addresses(&n->known, found);
-    if (!same) {
-        pthread_mutex_lock(&n->lock);
-        n->known = *found;
-        pthread_mutex_unlock(&n->lock);
-    }
+    const char *why = n->trouble != NULL ? n->trouble : "it has no address";
+    bool known = atomic_load(&n->version) != 0;
+    if (!n->failing)
+        say(n, known ? "cannot be resolved anew, its last addresses stay: " : "cannot be resolved yet: ", why);
+    n->failing = true;
+    atomic_store(&n->why, why);
+}
+
+/* An address in one family is an answer, whatever became of the other; there the last addresses stay, unless it is certain
+ * that there are none. */
+static void succeeds(struct resolved *n)
+{
+    static const struct addresses none;
+    for (int f = 0; f < FAMILIES; f++)
+        if (n->empty[f]) take_addresses(n, (enum family)f, &none);
     if (n->failing) say(n, "resolves again", "");
     n->failing = false;
-    /* With several addresses it is another one's turn to be the first. */
-    if (same && found->count == 1) return;
-    unsigned next = atomic_load(&n->version) + 1;
-    atomic_store_explicit(&n->version, next != 0 ? next : 1, memory_order_release);
+    atomic_store(&n->why, NULL);
 }
 
-static void take_failure(struct resolved *n, const char *why)
+static int64_t wait_s(const struct resolver *r, const struct resolved *n)
 {
-    if (!n->failing)
-        say(n,
-            atomic_load(&n->version) != 0 ? "cannot be resolved anew, its last addresses stay: "
-                                          : "cannot be resolved yet: ",
-            why);
-    n->failing = true;
+    int64_t least_s = atomic_load(&r->ttl_least_s), most_s = atomic_load(&r->ttl_most_s);
+    if (!n->found) return RESOLVER_RETRY_S;
+    if (n->ttl_s < 0) return RESOLVER_TTL_UNKNOWN_S;
+    if (n->ttl_s > most_s) return most_s;
+    return n->ttl_s < least_s ? least_s : n->ttl_s;
 }
 
-/* Without the lock: only this thread takes names out. @return seconds until the next time */
-static int64_t ask(struct resolver *r, struct resolved *n)
+static int64_t smaller(int64_t a, int64_t b)
 {
-    struct addresses found;
-    const char *why = r->look_up(n->host, &found);
-    if (why != NULL) {
-        take_failure(n, why);
-        return RESOLVER_RETRY_S;
+    return a < 0 || b < a ? b : a;
+}
+
+void resolver_answer(struct resolver *r, struct resolved *n, enum family family, const struct addresses *found,
+                     const char *why, int64_t now_ms)
+{
+    if (why != NULL) n->trouble = why;
+    n->empty[family] = found != NULL && found->count == 0;
+    if (found != NULL && found->count > 0) {
+        n->found = true;
+        if (found->ttl_s >= 0) n->ttl_s = smaller(n->ttl_s, found->ttl_s);
+        take_addresses(n, family, found); /* at once: the other family may take its time */
     }
-    take_answer(n, &found);
-    if (found.ttl_s < 0) return RESOLVER_TTL_UNKNOWN_S;
-    if (found.ttl_s > RESOLVER_TTL_MAX_S) return RESOLVER_TTL_MAX_S;
-    return found.ttl_s < RESOLVER_TTL_MIN_S ? RESOLVER_TTL_MIN_S : found.ttl_s;
+    if (--n->unanswered > 0) return;
+    if (n->found)
+        succeeds(n);
+    else
+        fails(n);
+    pthread_mutex_lock(&r->lock);
+    n->due_ms = now_ms + wait_s(r, n) * 1000;
+    pthread_mutex_unlock(&r->lock);
 }
+
+/* ---- asking again and again */
 
 static void drop_unused(struct resolver *r)
 {
     struct resolved **at = &r->names;
     while (*at != NULL) {
         struct resolved *n = *at;
-        if (n->users > 0) {
+        if (n->users > 0 || n->unanswered > 0) {
             at = &n->next;
             continue;
         }
@@ -221,93 +265,63 @@ static void drop_unused(struct resolver *r)
     }
 }
 
+/* Without the lock: only this thread takes names out. */
+static void ask(struct resolver *r, struct resolved *n)
+{
+    n->unanswered = FAMILIES;
+    n->found = false;
+    n->ttl_s = -1;
+    n->trouble = NULL;
+    r->ops.ask(r->ops.arg, n, n->host);
+}
+
 int64_t resolver_round(struct resolver *r, int64_t now_ms)
 {
     int64_t next_ms = -1;
     pthread_mutex_lock(&r->lock);
     drop_unused(r);
     for (struct resolved *n = r->names; n != NULL; n = n->next) { /* new ones come in front: next time */
-        if (n->due_ms <= now_ms) {
+        if (n->due_ms <= now_ms && n->unanswered == 0) {
             pthread_mutex_unlock(&r->lock);
-            int64_t wait_s = ask(r, n);
+            ask(r, n);
             pthread_mutex_lock(&r->lock);
-            n->due_ms = now_ms + wait_s * 1000;
         }
-        next_ms = smaller(next_ms, n->due_ms);
+        if (n->unanswered == 0) next_ms = smaller(next_ms, n->due_ms);
     }
-    if (r->names != NULL && r->names->due_ms == 0) next_ms = now_ms;
     pthread_mutex_unlock(&r->lock);
     return next_ms;
 }
 
 /* ---- life */
 
-struct resolver *resolver_new(resolver_look_up look_up)
+struct resolver *resolver_new(void)
 {
-    pthread_condattr_t attributes;
     struct resolver *r = calloc(1, sizeof *r);
     if (r == NULL) return NULL;
-    r->look_up = look_up;
+    resolver_set_ttl(r, TTL_LEAST_S, TTL_MOST_S);
     pthread_mutex_init(&r->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->news, &attributes);
-    pthread_condattr_destroy(&attributes);
     return r;
 }
 
-static void wait_until(struct resolver *r, int64_t until_ms)
+void resolver_set_ops(struct resolver *r, struct resolver_ops ops)
 {
-    struct timespec until = { .tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000 };
-    if (until_ms < 0)
-        pthread_cond_wait(&r->news, &r->lock);
-    else
-        (void)pthread_cond_timedwait(&r->news, &r->lock, &until); /* news or time: both are looked at again */
+    r->ops = ops;
 }
 
-static bool has_new(const struct resolver *r)
+void resolver_set_ttl(struct resolver *r, int64_t least_s, int64_t most_s)
 {
-    return r->names != NULL && r->names->users > 0 && r->names->due_ms == 0;
-}
-
-static void *resolver_run(void *arg)
-{
-    struct resolver *r = arg;
-    pthread_mutex_lock(&r->lock);
-    while (!r->stopping) {
-        struct timespec now;
-        pthread_mutex_unlock(&r->lock);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        int64_t next_ms = resolver_round(r, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
-        pthread_mutex_lock(&r->lock);
-        if (!r->stopping && !has_new(r)) wait_until(r, next_ms);
-    }
-    pthread_mutex_unlock(&r->lock);
-    return NULL;
-}
-
-int resolver_start(struct resolver *r)
-{
-    int rc = pthread_create(&r->thread, NULL, resolver_run, r);
-    r->started = rc == 0;
-    if (rc == 0) pthread_setname_np(r->thread, "weir-resolver");
-    return -rc;
+    atomic_store(&r->ttl_least_s, least_s);
+    atomic_store(&r->ttl_most_s, most_s);
 }
 
 void resolver_free(struct resolver *r)
 {
     if (r == NULL) return;
-    pthread_mutex_lock(&r->lock);
-    r->stopping = true;
-    pthread_cond_signal(&r->news);
-    pthread_mutex_unlock(&r->lock);
-    if (r->started) pthread_join(r->thread, NULL);
     while (r->names != NULL) {
         struct resolved *n = r->names;
         r->names = n->next;
         name_free(n);
     }
-    pthread_cond_destroy(&r->news);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

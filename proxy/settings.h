@@ -20,6 +20,14 @@ struct cidrs {
     size_t count;
 };
 
+/* How the names of origin servers are asked for. */
+struct dns_settings {
+    struct views servers; /* "9.9.9.9", "9.9.9.9:53"; empty: the system's */
+    int64_t timeout_ms;   /* of one try; doubled with each */
+    int tries;            /* of each server */
+    int64_t ttl_least_s, ttl_most_s;
+};
+
 struct settings {
     const struct listen_settings *listen;
     size_t listen_count;
@@ -34,6 +42,7 @@ struct settings {
     int64_t drain_ms;
     struct front_settings limits;
     int tunnels_max; /* per worker: connections that have switched protocols */
+    struct dns_settings dns;
 };
 
 #endif

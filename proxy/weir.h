@@ -16,6 +16,7 @@ enum { WEIR_WORKERS_MAX = 256, WEIR_LISTENERS_MAX = 64 };
 struct worker;
 struct reloader;
 struct resolver;
+struct dns;
 struct health;
 struct refill;
 
@@ -28,6 +29,7 @@ struct weir {
     struct site *site; /* what new requests begin under; under site_lock: see weir_site */
     struct reloader *reloader;
     struct resolver *resolver; /* of origin servers' names; NULL: none */
+    struct dns *dns;           /* whom it asks */
     struct health *health;     /* NULL: nobody checks */
     struct refill *refill;     /* of memory, after a start */
     char instance[17];         /* CDN-Loop's id: random, in hexadecimal */

@@ -18,6 +18,7 @@
 struct origin {
     pthread_mutex_t lock; /* over everything below */
     pthread_cond_t changed;
+    const char *address;
     int port, listen_fd;
     bool down;
     pthread_t acceptor;
@@ -349,7 +350,7 @@ static void *accept_all(void *of)
 
 static bool origin_listen(struct origin *o)
 {
-    o->listen_fd = wire_listen(&o->port);
+    o->listen_fd = wire_listen_at(o->address, &o->port);
     if (o->listen_fd < 0) return false;
     o->down = false;
     return pthread_create(&o->acceptor, NULL, accept_all, o) == 0;
@@ -357,9 +358,15 @@ static bool origin_listen(struct origin *o)
 
 struct origin *origin_start(int port)
 {
+    return origin_start_at("127.0.0.1", port);
+}
+
+struct origin *origin_start_at(const char *address, int port)
+{
     struct origin *o = calloc(1, sizeof *o);
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->changed, NULL);
+    o->address = address;
     o->port = port;
     if (origin_listen(o)) return o;
     free(o);

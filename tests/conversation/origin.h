@@ -62,6 +62,8 @@ struct origin;
 
 /** port 0: any. NULL when the port is taken. */
 struct origin *origin_start(int port);
+/** The same at another of the loopback's addresses: "127.0.0.2", which lives as long as the origin. */
+struct origin *origin_start_at(const char *address, int port);
 int origin_port(const struct origin *o);
 void origin_script(struct origin *o, const struct answer *a);
 /** Forget what has not been asked for. */

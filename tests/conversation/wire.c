@@ -47,14 +47,19 @@ int wire_connect(int port)
 
 int wire_listen(int *port)
 {
+    return wire_listen_at("127.0.0.1", port);
+}
+
+int wire_listen_at(const char *address, int *port)
+{
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     int yes = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     struct sockaddr_in at = loopback(*port);
     socklen_t len = sizeof at;
-    if (bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 1024) == 0 &&
-        getsockname(fd, (struct sockaddr *)&at, &len) == 0) {
+    if (inet_pton(AF_INET, address, &at.sin_addr) == 1 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 &&
+        listen(fd, 1024) == 0 && getsockname(fd, (struct sockaddr *)&at, &len) == 0) {
         *port = ntohs(at.sin_port);
         return fd;
     }

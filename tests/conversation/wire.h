@@ -44,6 +44,8 @@ struct content {
 int wire_connect(int port);
 /** A listening loopback socket; *port 0 takes any and tells which. -1 with errno. */
 int wire_listen(int *port);
+/** The same at another of the loopback's addresses: "127.0.0.2". */
+int wire_listen_at(const char *address, int *port);
 void wire_set_deadline(int fd);
 /** Close with a reset instead of an orderly end. */
 void wire_reset(int fd);
