@@ -10,7 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { FIRST_BYTES = 64 * 1024 };
+enum { FIRST_BYTES = 64 * 1024, HOST_MAX = 256 };
 
 /* ---- connecting */
 
@@ -25,6 +25,15 @@ static bool split(const char *address_port, char *host, const char **port)
     host[len - 2 * bracketed] = '\0';
     *port = colon + 1;
     return true;
+}
+
+bool admin_address_is_valid(const char *address_port)
+{
+    char host[HOST_MAX];
+    const char *port;
+    int64_t number;
+    return strlen(address_port) < sizeof host && split(address_port, host, &port) &&
+           view_parse_decimal(view_of_str(port), 65536, &number) && number > 0 && number <= 65535;
 }
 
 static int connect_to(const struct addrinfo *a)
@@ -43,11 +52,10 @@ static int connect_to(const struct addrinfo *a)
 
 static int open_connection(const char *address_port, char *why, size_t cap)
 {
-    enum { HOST_MAX = 256 };
     char host[HOST_MAX];
     const char *port;
     if (strlen(address_port) >= sizeof host || !split(address_port, host, &port)) {
-        snprintf(why, cap, "'%s' is no address: write 127.0.0.1:8081 or [::1]:8081", address_port);
+        snprintf(why, cap, "'%s' is no address", address_port);
         return -1;
     }
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };

@@ -22,7 +22,11 @@ struct admin_reply {
     size_t content_len;
 };
 
-/** @return 0; -1 with `why`: no answer, or one that is not understood */
+/** Whether it is HOST:PORT, an IPv6 address in brackets. */
+bool admin_address_is_valid(const char *address_port);
+
+/** @param call  its address is valid
+ *  @return 0; -1 with `why`: no answer, or one that is not understood */
 MUST_USE int admin_call(const struct admin_call *call, struct admin_reply *out, char *why, size_t cap);
 
 /** Read a whole answer. Pure.

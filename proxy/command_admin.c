@@ -38,7 +38,10 @@ int command_wrong(const struct command *c, const char *format, ...)
 int command_option(struct command *c, int option, char **argv)
 {
     switch (option) {
-    case COMMAND_OPTION_ADMIN: c->admin = optarg; return COMMAND_GO_ON;
+    case COMMAND_OPTION_ADMIN:
+        c->admin = optarg;
+        if (admin_address_is_valid(optarg)) return COMMAND_GO_ON;
+        return command_wrong(c, "--admin '%s' is no address: write 127.0.0.1:8081 or [::1]:8081", optarg);
     case COMMAND_OPTION_TOKEN_FILE: c->token_file = optarg; return COMMAND_GO_ON;
     case COMMAND_OPTION_JSON: c->json = true; return COMMAND_GO_ON;
     case COMMAND_OPTION_HELP: printf("%s%s", c->usage, COMMAND_USAGE); return COMMAND_OK;

@@ -89,6 +89,11 @@ static struct view token_of_options(struct loading *l)
     if (text.len > 0 && text.at[text.len - 1] == '\r') text.len--;
     if (text.at != NULL && text.len == 0)
         report_at(report_of(l), command_line(), "--admin-token-file '%.200s': it is empty", path);
+    else if (!field_value_is_valid(text) || view_trim_ows(text).len < text.len)
+        report_at(report_of(l), command_line(),
+                  "--admin-token-file '%.200s': its first line is no token, which has no control characters, and no "
+                  "blanks around it",
+                  path);
     return text;
 }
 
@@ -107,11 +112,12 @@ static void take_tokens(struct loading *l)
     s->admin_tokens = n > 0 ? (struct views){ all, n } : (struct views){ NULL, 0 };
 }
 
-/* A loopback address needs no token; any other is open to whoever can reach it. */
+/* A loopback address needs no token; any other, or a name that only looks like one, is open to whoever can reach it. */
 static bool is_loopback(const char *address_port)
 {
-    return strncmp(address_port, "127.", 4) == 0 || strncmp(address_port, "[::1]:", 6) == 0 ||
-           strncmp(address_port, "localhost:", 10) == 0;
+    size_t digits = strspn(address_port, "0123456789.");
+    return (strncmp(address_port, "127.", 4) == 0 && address_port[digits] == ':') ||
+           strncmp(address_port, "[::1]:", 6) == 0 || strncmp(address_port, "localhost:", 10) == 0;
 }
 
 static void check_admin(struct loading *l)

@@ -10,6 +10,7 @@
 #include "proxy/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,7 +294,19 @@ static int serve(int argc, char **argv)
     return rc;
 }
 
-int main(int argc, char **argv)
+/* Whoever started us may have closed them, and then the store's file or a client's socket would get what is meant for
+ * stderr. */
+static bool hold_standard_files(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+static int run_command(int argc, char **argv)
 {
     static const struct {
         const char *name;
@@ -307,4 +320,12 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
     fprintf(stderr, "weir: unknown command '%s'; see weir --help\n", argv[1]);
     return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (!hold_standard_files()) return EXIT_RUNNING;
+    int rc = run_command(argc, argv);
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) return rc;
+    return rc == 0 ? fail(EXIT_RUNNING, "cannot write to the standard output") : rc;
 }

@@ -256,12 +256,60 @@ static const struct usage_row {
     { "--origin http://127.0.0.1:9 --workers 0", "--workers" },
     { "--origin http://127.0.0.1:9 --workers two", "two" },
     { "--origin http://127.0.0.1:9 --admin-token-file /nonexistent/token", "/nonexistent/token" },
+    { "--origin http://127.0.0.1:9 --admin 127.0.0.1.example.com:8081", "token" },
+};
+
+/* Blanks around a token would be lost on the way, and let nobody in. */
+START_TEST(a_token_that_nobody_can_send_is_refused)
+{
+    static const char *const tokens[] = { "", " \n", "a \n", "a\tb\1\n" };
+    struct scene *s = scene_begin_stopped();
+    const char *file = say(s, "%s/token", scene_weir(s)->dir);
+    FILE *f = fopen(file, "w");
+    holds(s, f != NULL && fputs(tokens[_i], f) >= 0 && fclose(f) == 0);
+    weir_run_ends(s, say(s, COMMON " --admin-token-file %s", file), 2, file);
+    scene_end(s);
+}
+END_TEST
+
+/* The same of the commands that ask a running weir. */
+static const struct usage_row questions[] = {
+    { "stats --admin nowhere", "nowhere" },
+    { "purge --all --admin nowhere", "nowhere" },
+    { "explain http://a/ --admin 127.0.0.1:99999", "99999" },
 };
 
 START_TEST(wrong_usage_is_one_line_and_status_2)
 {
     struct scene *s = scene_begin_stopped();
     weir_run_ends(s, say(s, "--store %s/store %s", scene_weir(s)->dir, usages[_i].words), 2, usages[_i].named);
+    scene_end(s);
+}
+END_TEST
+
+START_TEST(a_wrong_question_is_one_line_and_status_2)
+{
+    struct scene *s = scene_begin_stopped();
+    weir_run_ends(s, questions[_i].words, 2, questions[_i].named);
+    scene_end(s);
+}
+END_TEST
+
+/* Whatever is written to stderr must not end up in a socket or in the store. */
+START_TEST(closed_standard_files_do_no_harm)
+{
+    struct scene *s = scene_begin_stopped();
+    const struct process *w = scene_weir(s);
+    const char *weir = getenv("WEIR") != NULL ? getenv("WEIR") : "build/weir";
+    int port = process_free_port();
+    const char *command =
+        say(s,
+            "bash -c 'exec 9>/dev/null; %s --origin http://127.0.0.1:9 --listen 127.0.0.1:%d --admin 127.0.0.1:%d "
+            "--store %s/store --store-size 64MiB 0<&- 1>&- 2>&- 9>&- & "
+            "until (: </dev/tcp/127.0.0.1/%d) 2>&9; do sleep 0.1; done; kill -HUP $!; kill -TERM $!; wait $!'",
+            weir, port, process_free_port(), w->dir, port);
+    holds(s, system(command) == 0);
+    holds(s, system(say(s, "%s --help >/dev/full 2>/dev/null", weir)) != 0);
     scene_end(s);
 }
 END_TEST
@@ -302,6 +350,9 @@ int main(void)
         TEST(a_port_in_use_is_refused),
         TEST(a_store_that_cannot_be_is_refused),
         TABLE(wrong_usage_is_one_line_and_status_2, usages),
+        { a_token_that_nobody_can_send_is_refused, 4 },
+        TABLE(a_wrong_question_is_one_line_and_status_2, questions),
+        TEST(closed_standard_files_do_no_harm),
         TEST(help_and_version_are_no_errors),
         TEST(serve_may_be_named),
     };
