@@ -83,6 +83,8 @@ static const char *const shipped[] = {
     "etc/examples/static-site.yaml",
     "etc/examples/several-origins.yaml",
     "etc/examples/behind-a-load-balancer.yaml",
+    "etc/examples/shield.yaml",
+    "etc/examples/edge.yaml",
 };
 
 #define ORIGIN "origin: http://127.0.0.1:3000\n"
