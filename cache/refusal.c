@@ -9,7 +9,9 @@ enum { GROUPS = 64 };
 struct slot {
     uint64_t key[2];
     int64_t when_s;
-    uint16_t status, reason;
+    int32_t age_s, lifetime_s;
+    uint16_t status;
+    uint8_t reason, source;
     bool used;
 };
 
@@ -42,7 +44,10 @@ void refusals_note(struct refusals *r, const struct key *key, const struct refus
     struct slot slot = { .key = { key->hash[0], key->hash[1] },
                          .when_s = why->when_s,
                          .status = (uint16_t)why->status,
-                         .reason = (uint16_t)why->reason,
+                         .reason = (uint8_t)why->reason,
+                         .age_s = why->age_s,
+                         .lifetime_s = why->lifetime_s,
+                         .source = (uint8_t)why->source,
                          .used = true };
     pthread_mutex_lock(&r->locks[at % GROUPS]);
     r->slots[at] = slot;
@@ -55,6 +60,11 @@ bool refusals_find(struct refusals *r, const struct key *key, struct refusal *ou
     pthread_mutex_lock(&r->locks[at % GROUPS]);
     struct slot slot = r->slots[at];
     pthread_mutex_unlock(&r->locks[at % GROUPS]);
-    *out = (struct refusal){ (enum storable_reason)slot.reason, slot.status, slot.when_s };
+    *out = (struct refusal){ .reason = (enum storable_reason)slot.reason,
+                             .status = slot.status,
+                             .when_s = slot.when_s,
+                             .age_s = slot.age_s,
+                             .lifetime_s = slot.lifetime_s,
+                             .source = (enum lifetime_source)slot.source };
     return slot.used && slot.key[0] == key->hash[0] && slot.key[1] == key->hash[1];
 }

@@ -15,6 +15,9 @@ struct refusal {
     enum storable_reason reason;
     int status; /* of the response */
     int64_t when_s;
+    int32_t age_s; /* when it came */
+    int32_t lifetime_s;
+    enum lifetime_source source;
 };
 
 MUST_USE struct refusals *refusals_new(void);

@@ -259,6 +259,10 @@ static json_t *refusal_json(const struct explain *e)
     admin_json_set(json, "section", json_string(storable_reason_section(r.reason)));
     admin_json_set(json, "status", json_integer(r.status));
     admin_json_set(json, "seconds_ago", json_integer(e->c->now_s - r.when_s));
+    admin_json_set(json, "age_s", json_integer(r.age_s));
+    bool has_lifetime = r.source != LIFETIME_NONE;
+    admin_json_set(json, "lifetime_s", has_lifetime ? json_integer(r.lifetime_s) : json_null());
+    admin_json_set(json, "lifetime_source", json_string(lifetime_source_name(r.source)));
     return json;
 }
 

@@ -117,6 +117,17 @@ static json_t *size_json(const struct holding *h)
     return json;
 }
 
+/* Of a 206, as Content-Range says it: "bytes 0-4/10". */
+static json_t *part_json(const struct stored_head *s, int64_t content_length)
+{
+    char text[80], whole[24] = "*";
+    if ((s->flags & STORED_PARTIAL) == 0) return json_null();
+    if (s->content_length >= 0) snprintf(whole, sizeof whole, "%lld", (long long)s->content_length);
+    snprintf(text, sizeof text, "bytes %lld-%lld/%s", (long long)s->content_first,
+             (long long)(s->content_first + content_length - 1), whole);
+    return json_string(text);
+}
+
 static json_t *purge_json(const struct holding *h, struct purge_verdict v, int64_t now_s)
 {
     bool soft = v.soft || h->stale_marked;
@@ -145,6 +156,7 @@ json_t *explain_holding_json(const struct holding *h, const struct policy *p, st
     admin_json_set(json, "says", flags_json(s->flags));
     admin_json_set(json, "tiers", tiers_json(h));
     admin_json_set(json, "pinned", pinned_json(h));
+    admin_json_set(json, "part", part_json(s, record_head_of(h->record)->content_length));
     admin_json_set(json, "size", size_json(h));
     admin_json_set(json, "fetch_ms", json_integer(s->fetch_ms));
     admin_json_set(json, "purges", purge_json(h, purged, now_s));

@@ -1,5 +1,7 @@
 /* weir explain: what is stored for a URL, and what would happen to a request for it. */
 #include "proxy/command.h"
+
+#include "cache/storable.h"
 #include "proxy/command_admin.h"
 
 #include <stdlib.h>
@@ -186,7 +188,12 @@ static void put_status(const json_t *v)
 {
     char a[COMMAND_VALUE_MAX];
     label("response");
-    printf("%.0f, %s, in ", command_number(v, "status"), command_bytes(command_number(v, "size.content_bytes"), a));
+    printf("%.0f, %s, ", command_number(v, "status"), command_bytes(command_number(v, "size.content_bytes"), a));
+    if (json_is_string(command_at(v, "part"))) {
+        put(v, "part");
+        printf(", ");
+    }
+    printf("in ");
     put_list(command_at(v, "tiers"), " and ");
     if (json_array_size(command_at(v, "pinned")) > 0) {
         printf(", pinned in ");
@@ -278,6 +285,18 @@ static void put_decision(const struct command *c, const json_t *e)
         printf("  its last response could not be shared, so for a while each request for it is fetched by itself\n");
 }
 
+/* The arithmetic, where it was the reason. */
+static void put_refused_freshness(const json_t *last)
+{
+    char a[COMMAND_VALUE_MAX], b[COMMAND_VALUE_MAX];
+    if (strcmp(text_at(last, "reason"), storable_reason_name(NOT_STORED_NO_FRESHNESS)) != 0) return;
+    if (json_is_integer(command_at(last, "lifetime_s")))
+        printf("  it came at an age of %s, and was to be fresh for %s (%s)\n", duration_at(last, "age_s", a),
+               duration_at(last, "lifetime_s", b), text_at(last, "lifetime_source"));
+    else
+        printf("  it said nothing of how long it is fresh: Cache-Control: max-age=60 would do\n");
+}
+
 /* The answer to "why is this not cached?". */
 static void put_not_stored(const struct command *c, const json_t *e)
 {
@@ -290,6 +309,7 @@ static void put_not_stored(const struct command *c, const json_t *e)
     printf(" (");
     put(last, "section");
     printf(")\n");
+    put_refused_freshness(last);
 }
 
 static void put_nothing_stored(const json_t *e)

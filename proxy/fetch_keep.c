@@ -140,9 +140,16 @@ static bool is_large_for_a_part(const struct fetch *f, int64_t content_length)
 /* For explain. HEAD and the unsafe methods would only say that they are not GET. */
 static void note_refusal(const struct fetch *f, int status)
 {
-    struct refusal why = { f->response.storable.reason, status, f->times.response_time_s };
-    bool noteworthy = f->response.storable.verdict == STORABLE_NO && f->request.method == METHOD_GET;
-    if (noteworthy && f->key.text.len > 0) refusals_note(cache_refusals(f->worker->weir->cache), &f->key, &why);
+    const struct stored_head *head = &f->response.head;
+    if (f->response.storable.verdict == STORABLE_YES || f->request.method != METHOD_GET || f->key.text.len == 0) return;
+    struct lifetime l = freshness_lifetime(head, &f->route->policy, f->key.hash[0]);
+    struct refusal why = { .reason = f->response.storable.reason,
+                           .status = status,
+                           .when_s = head->response_time_s,
+                           .age_s = head->initial_age_s,
+                           .lifetime_s = (int32_t)l.lifetime_s,
+                           .source = l.source };
+    refusals_note(cache_refusals(f->worker->weir->cache), &f->key, &why);
 }
 
 void fetch_decide_storing(struct fetch *f, const struct response_head *head, int64_t content_length)

@@ -349,10 +349,19 @@ START_TEST(why_nothing_is_stored_is_told_until_something_is)
     char text_of_key[1000];
     struct key key;
     ck_assert(site_key_of_uri(s.c.site, VIEW("http://example.com/shelf"), text_of_key, sizeof text_of_key, &key));
-    refusals_note(cache_refusals(s.c.cache), &key, &(struct refusal){ NOT_STORED_PRIVATE, 200, NOW_S - 7 });
+    refusals_note(cache_refusals(s.c.cache), &key,
+                  &(struct refusal){ .reason = NOT_STORED_PRIVATE,
+                                     .status = 200,
+                                     .when_s = NOW_S - 7,
+                                     .age_s = 9,
+                                     .lifetime_s = 5,
+                                     .source = LIFETIME_MAX_AGE });
     json_t *json = explain(&s, URL);
     ck_assert_str_eq(text(json, "last_not_stored.reason"), "private");
     ck_assert(command_number(json, "last_not_stored.seconds_ago") == 7);
+    ck_assert(command_number(json, "last_not_stored.age_s") == 9 &&
+              command_number(json, "last_not_stored.lifetime_s") == 5);
+    ck_assert_str_eq(text(json, "last_not_stored.lifetime_source"), "max-age");
     json_decref(json);
     put(&s, "", 200, "Cache-Control: max-age=60", "jam");
     json = explain(&s, URL);
