@@ -290,7 +290,9 @@ static void put_refused_freshness(const json_t *last)
 {
     char a[COMMAND_VALUE_MAX], b[COMMAND_VALUE_MAX];
     if (strcmp(text_at(last, "reason"), storable_reason_name(NOT_STORED_NO_FRESHNESS)) != 0) return;
-    if (json_is_integer(command_at(last, "lifetime_s")))
+    if (command_number(last, "lifetime_s") > command_number(last, "age_s"))
+        printf("  it says no-cache: each use is to be validated first, which takes an ETag or a Last-Modified\n");
+    else if (json_is_integer(command_at(last, "lifetime_s")))
         printf("  it came at an age of %s, and was to be fresh for %s (%s)\n", duration_at(last, "age_s", a),
                duration_at(last, "lifetime_s", b), text_at(last, "lifetime_source"));
     else

@@ -136,7 +136,7 @@ static void put(struct shelf *s, const char *request_fields, int status, const c
                                 .content = view_of_str(content) };
     struct store_id id = { .key = { key.hash[0], key.hash[1] }, .variant = variant.hash };
     struct object *o = object_new(&in, &id, NULL, 0);
-    struct noted_variant noted = { names, variant.hash, in.fetch_seq, 64, NULL };
+    struct noted_variant noted = { .names = names, .variant = variant.hash, .fetch_seq = in.fetch_seq, .maximum = 64 };
     if (varies) cache_note_variant(s->c.cache, &key, &noted);
     cache_admit(s->c.cache, o, NULL, NULL);
     object_unref(&o);
