@@ -358,6 +358,9 @@ static void finish_kind(struct loading *l, struct route *r)
     bool redirects = r->redirect.to != NULL, answers = r->answer.status >= 0;
     if (redirects + answers + (r->origin_name != NULL) > 1)
         report_at(report_of(l), r->place, "a route has an origin, a redirect or an answer; keep one");
+    if ((redirects || answers) && r->upgrade.count > 0)
+        report_at(report_of(l), r->place,
+                  "upgrade: here is no origin that could switch; leave it out, or name an origin");
     if (redirects || answers) {
         r->kind = redirects ? ROUTE_REDIRECT : ROUTE_ANSWER;
         return;

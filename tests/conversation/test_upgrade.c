@@ -608,6 +608,23 @@ START_TEST(weir_does_not_wait_for_tunnels)
 }
 END_TEST
 
+/* A request that is under way may still end well, or as well as it can. */
+START_TEST(weir_ends_while_both_are_about_to_switch)
+{
+    struct chat c = chat_begin(UPGRADABLE);
+    struct client *client = scene_client(c.s);
+    asks_to_switch(c.s, client, "");
+    chat_hears(&c, "GET /socket ", ASKED_LINES);
+    weir_is_told_to_stop(c.s);
+    sends(c.s, c.fd, SWITCHES);
+    hears_switch(c.s, client, "Upgrade: websocket");
+    reads_end(c.s, &client->stream);
+    reads_end(c.s, &c.in);
+    weir_ends_with(c.s, 0);
+    chat_end(&c);
+}
+END_TEST
+
 START_TEST(a_reload_leaves_tunnels_alone)
 {
     struct chat c = chat_begin(UPGRADABLE);
@@ -635,9 +652,11 @@ static const struct file_row {
     { "[websocket, h2c]", "a protocol other than HTTP and TLS" },
     { "TLS/1.3", "a protocol other than HTTP and TLS" },
     { "web socket", "the name of a protocol: websocket" },
+    { "websocket, answer: 404", "no origin that could switch" },
+    { "websocket, redirect: \"https://new.example\"", "no origin that could switch" },
 };
 
-START_TEST(what_hides_requests_cannot_be_listed)
+START_TEST(what_cannot_switch_cannot_be_listed)
 {
     struct scene *s = scene_begin_stopped();
     config_says(s, say(s, "origin: http://127.0.0.1:1\nroutes: [{match: /socket, upgrade: %s}]\n", files[_i].upgrade));
@@ -667,8 +686,9 @@ int main(void)
         TEST(there_is_a_limit),
         TEST(a_tunnel_takes_no_place_at_the_origin),
         TEST(weir_does_not_wait_for_tunnels),
+        TEST(weir_ends_while_both_are_about_to_switch),
         TEST(a_reload_leaves_tunnels_alone),
-        TABLE(what_hides_requests_cannot_be_listed, files),
+        TABLE(what_cannot_switch_cannot_be_listed, files),
     };
     return converse("upgrade", tests, COUNT(tests));
 }
