@@ -44,6 +44,7 @@ enum {
     STORE_TURN_RECORDS = 256,
     STORE_TURN_BYTES = 4 << 20,
     STORE_BATCH_WAIT_MS = 10,
+    STORE_APPENDS_READY = 256 << 10, /* appended content is not collected for longer: who fills a window waits for it */
     STORE_REST_MS = 1000,
     STORE_SYNC_INTERVAL_MS = 5000,
     STORE_CHECK_MS = 250,            /* at open, for looking at pages */
@@ -200,6 +201,7 @@ struct store_queue {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct op_list urgent, waiting;
+    size_t appends;   /* bytes of them that wait */
     bool damage;      /* a reader met it */
     int64_t since_ms; /* when the oldest of waiting came, about */
     enum { WRITER_BUSY, WRITER_COLLECTS, WRITER_IDLE } writer;

@@ -68,7 +68,7 @@ static void finish(struct store_op *op, int result)
 static bool batch_is_ready(const struct store *s)
 {
     const struct op_list *w = &s->queue.waiting;
-    return w->count >= s->turn_records || w->bytes >= s->turn_bytes;
+    return w->count >= s->turn_records || w->bytes >= s->turn_bytes || s->queue.appends >= STORE_APPENDS_READY;
 }
 
 /* @return whether the writer is to be woken; it is by the caller, without the lock that it would wait for */
@@ -90,6 +90,7 @@ static int enqueue(struct store *s, struct store_op *op, bool urgent, size_t roo
     if (!full) {
         if (!urgent && list->first == NULL) q->since_ms = store_clock_ms();
         store_list_push(list, op);
+        if (op->kind == OP_APPEND) q->appends += op->append.len;
         wake = writer_is_wanted(s, urgent);
     }
     pthread_mutex_unlock(&q->lock);
@@ -318,6 +319,7 @@ static void refuse_waiting(struct store *s, int result)
     pthread_mutex_lock(&s->queue.lock);
     store_list_move(&urgent, &s->queue.urgent);
     store_list_move(&waiting, &s->queue.waiting);
+    s->queue.appends = 0;
     pthread_mutex_unlock(&s->queue.lock);
     refuse_list(s, &urgent, result);
     refuse_list(s, &waiting, result);
@@ -627,6 +629,7 @@ static void take_batch(struct store *s)
     struct store_queue *q = &s->queue;
     while (q->waiting.first != NULL && s->taken.count < s->turn_records && s->taken.bytes < s->turn_bytes) {
         struct store_op *op = store_list_pop(&q->waiting);
+        if (op->kind == OP_APPEND) q->appends -= op->append.len;
         store_list_push(op->kind == OP_RECLAIM ? &s->background : &s->taken, op);
     }
     q->since_ms = store_clock_ms();
