@@ -242,6 +242,14 @@ static bool names_insert(char *to, size_t cap, size_t *len, struct view name)
     return true;
 }
 
+/* "*", and what is not a field name, nominate something that cannot be looked up; so do the fields that tell the origin the
+ * client's address, since weir makes them: what the client said in them is not what the origin chose by. */
+static bool nominates_what_is_unknown(struct view name)
+{
+    enum field_id id = field_id_of(name);
+    return view_equal(name, VIEW("*")) || !view_is_token(name) || id == FIELD_FORWARDED || id == FIELD_X_FORWARDED_FOR;
+}
+
 enum vary_kind vary_names(struct field_section response, const struct policy *p, char *to, size_t cap, struct view *out)
 {
     size_t len = 0;
@@ -252,9 +260,7 @@ enum vary_kind vary_names(struct field_section response, const struct policy *p,
     while (list_walk_next(&walk, &name)) {
         enum vary_handling handling = vary_handling_of(p, name);
         if (handling == VARY_IGNORE) continue;
-        /* What is not a field name nominates something that cannot be looked up, as "*" does. */
-        bool unknown = view_equal(name, VIEW("*")) || !view_is_token(name);
-        if (unknown || handling == VARY_BYPASS || !names_insert(to, cap, &len, name)) {
+        if (nominates_what_is_unknown(name) || handling == VARY_BYPASS || !names_insert(to, cap, &len, name)) {
             *out = view_of(to, 0);
             return VARY_ANY;
         }

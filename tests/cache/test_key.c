@@ -133,6 +133,9 @@ static const struct {
 } varies[] = {
     { "", VARY_NONE, "" },
     { "Vary:", VARY_NONE, "" },
+    { "Vary: Accept, x-forwarded-for", VARY_ANY, "" },
+    { "Vary: Forwarded", VARY_ANY, "" },
+    { "Vary: X-Forwarded-Proto", VARY_FIELDS, "x-forwarded-proto" },
     { "Vary: ,, ,", VARY_NONE, "" },
     { "Vary: Foo", VARY_FIELDS, "foo" },
     { "Vary: foo, bar, Baz", VARY_FIELDS, "bar,baz,foo" },

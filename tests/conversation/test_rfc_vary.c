@@ -56,6 +56,9 @@ static const struct vary_row {
     { "Vary: User-Agent", "User-Agent: A/1 (b, c)", "User-Agent: A/1 (b,c)", false, "no list" },
     { "Vary: Origin", "Origin: http://a.example", "Origin: http://b.example", false, "another" },
     { "Vary: Cookie", "", "Cookie: a=1", false, "absent is no value" },
+    { "Vary: X-Forwarded-For", "", "", false, "the origin chose by an address that weir told it" },
+    { "Vary: Accept, Forwarded", "", "", false, "the same by another name" },
+    { "Vary: X-Forwarded-Proto", "", "", true, "part of the target URI" },
     { "Vary: Authorization\nCache-Control: public", "Authorization: a", "Authorization: b", false, "another" },
 };
 
