@@ -17,7 +17,8 @@ static void admitted(struct loop_task *t)
     f->has_place = true;
 }
 
-/* A digit: that fetch comes; 5 to 7 are background. -N: it leaves its place, or waits no longer. The places then. */
+/* A digit: that fetch comes; 5 to 7 are background. +N: it comes, but would not wait. -N: it leaves its place, or waits no
+ * longer. The places then. */
 static const struct {
     const char *story, *places;
     size_t waiting, refused;
@@ -33,6 +34,9 @@ static const struct {
     { "0 1 2 3 5 6 7", "01", 4, 1, "the background has a queue of its own" },
     { "0 1 2 -2 3 -0", "13", 0, 0, "who waits no longer gets none" },
     { "0 1 -0 -1 2", "2", 0, 0, "places come back" },
+    { "0 +1", "01", 0, 0, "who would not wait need not" },
+    { "0 1 +2 -0", "1", 0, 0, "or is not there when a place is left" },
+    { "0 +1 2 -1", "02", 0, 0, "its place is one like the others" },
 };
 
 START_TEST(places_are_given_in_order)
@@ -44,13 +48,15 @@ START_TEST(places_are_given_in_order)
     memset(all, 0, sizeof all);
     origin_gate_init(&gate, PLACES, QUEUE);
     for (const char *at = rows[_i].story; *at != '\0'; at += strspn(at, " ")) {
-        bool leaves = *at == '-';
-        at += leaves;
+        bool leaves = *at == '-', tries = *at == '+';
+        at += leaves || tries;
         struct fetch_double *f = &all[*at++ - '0'];
         f->waiter.loop = loop;
         f->waiter.admitted.run = admitted;
         f->waiter.background = f - all >= 5;
-        if (!leaves)
+        if (tries)
+            f->has_place = origin_gate_try(&gate);
+        else if (!leaves)
             f->has_place = origin_gate_enter(&gate, &f->waiter) == GATE_OPEN;
         else if (f->has_place)
             origin_gate_leave(&gate);
