@@ -13,16 +13,9 @@ struct handing {
     struct hand_on *hand_on;
 };
 
-static bool anybody_is_to_hear(const struct site *s)
-{
-    for (size_t i = 0; i < s->origin_count; i++)
-        if (s->origins[i]->forward_purges) return true;
-    return false;
-}
-
 bool admin_hands_on(const struct admin_request *r, const struct site *site)
 {
-    return anybody_is_to_hear(site) && !hand_on_is_loop(r->head, r->admin->weir->instance);
+    return site_forwards_purges(site) && !hand_on_is_loop(r->head, r->admin->weir->instance);
 }
 
 /* ---- whom to tell */

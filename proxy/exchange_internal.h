@@ -149,8 +149,8 @@ void purge_request_done(struct exchange *x);
 
 /* ---- exchange_shield.c */
 
-/** Whether the origin is to hear of the purge as well. */
-bool purge_is_handed_on(const struct exchange *x);
+/** Whether some origin is to hear of the purge as well: the URL's own, or any for tags, which may be anywhere. */
+bool purge_is_handed_on(const struct exchange *x, const struct purge_request *p);
 /** Purge there, then here: purge_begin with `done` once every server has answered; x->purge_not_handed_on says when one has
  *  not, or has refused. */
 void purge_hand_on(struct exchange *x, const struct purge_request *p, purge_done done);

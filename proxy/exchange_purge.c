@@ -73,7 +73,7 @@ void purge_request_begin(struct exchange *x)
     stats_add(&x->worker->counters.purges, 1);
     x->state = EXCHANGE_PURGE;
     x->jobs++;
-    if (purge_is_handed_on(x))
+    if (purge_is_handed_on(x, &purge))
         purge_hand_on(x, &purge, purge_was_done);
     else
         purge_begin(w->purges, &purge, exchange_now_s(x), purge_was_done, x);

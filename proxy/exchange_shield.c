@@ -60,7 +60,7 @@ static bool add_what_to_purge(struct hand_on_lines *l, struct field_section fiel
     return fits;
 }
 
-static bool add_server(struct handed_purge *h, const struct origin_server_settings *s)
+static bool add_server(struct handed_purge *h, const struct origin_settings *o, const struct origin_server_settings *s)
 {
     const struct exchange *x = h->exchange;
     struct hand_on_lines lines;
@@ -68,8 +68,7 @@ static bool add_server(struct handed_purge *h, const struct origin_server_settin
     struct forward_context c = { .path_prefix = s->server.path_prefix };
     struct view host = s->host != NULL ? view_of_str(s->host) : x->request->authority;
     int target_len = forward_target(x->request, &c, target, sizeof target);
-    if (target_len < 0 ||
-        !hand_on_head(&lines, x->request, x->worker->weir->instance, host, x->route->origin->purge_token) ||
+    if (target_len < 0 || !hand_on_head(&lines, x->request, x->worker->weir->instance, host, o->purge_token) ||
         !add_what_to_purge(&lines, x->request->fields))
         return false;
     struct origin_request request = { .server = &s->server,
@@ -81,10 +80,21 @@ static bool add_server(struct handed_purge *h, const struct origin_server_settin
     return hand_on_add(h->hand_on, &request, view_of(NULL, 0), s->url);
 }
 
-bool purge_is_handed_on(const struct exchange *x)
+static void add_servers(struct handed_purge *h, const struct origin_settings *o)
 {
-    return x->route->kind == ROUTE_PROXY && x->route->origin->forward_purges &&
-           !hand_on_is_loop(x->request, x->worker->weir->instance);
+    for (size_t i = 0; o->forward_purges && i < o->server_count; i++)
+        if (!add_server(h, o, &o->servers[i])) h->exchange->purge_not_handed_on = true;
+}
+
+static bool route_forwards_purges(const struct exchange *x)
+{
+    return x->route->kind == ROUTE_PROXY && x->route->origin->forward_purges;
+}
+
+bool purge_is_handed_on(const struct exchange *x, const struct purge_request *p)
+{
+    bool forwards = p->tag_count > 0 ? site_forwards_purges(x->site) : route_forwards_purges(x);
+    return forwards && !hand_on_is_loop(x->request, x->worker->weir->instance);
 }
 
 static void all_told(void *arg)
@@ -112,9 +122,10 @@ static bool begin(struct exchange *x, const struct purge_request *p, purge_done 
         free(h);
         return false;
     }
-    const struct origin_settings *o = x->route->origin;
-    for (size_t i = 0; i < o->server_count; i++)
-        if (!add_server(h, &o->servers[i])) x->purge_not_handed_on = true;
+    if (p->tag_count > 0)
+        for (size_t i = 0; i < x->site->origin_count; i++) add_servers(h, x->site->origins[i]);
+    else
+        add_servers(h, x->route->origin);
     hand_on_start(h->hand_on);
     return true;
 }

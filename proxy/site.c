@@ -52,6 +52,13 @@ void site_inherit(struct site *s, const struct site *before)
                 origin_state_inherit(s->origins[i]->state, before->origins[j]->state);
 }
 
+bool site_forwards_purges(const struct site *s)
+{
+    for (size_t i = 0; i < s->origin_count; i++)
+        if (s->origins[i]->forward_purges) return true;
+    return false;
+}
+
 struct site_lease *site_lease_new(struct site *s)
 {
     struct site_lease *l = malloc(sizeof *l);

@@ -39,6 +39,9 @@ void site_unref(struct site **s);
 /** Go on with what was learnt of the servers of origins with the same names. Before anybody uses `s`. */
 void site_inherit(struct site *s, const struct site *before);
 
+/** Whether some origin is to hear of purges. */
+bool site_forwards_purges(const struct site *s);
+
 /** Never NULL. */
 const struct route *site_route(const struct site *s, const struct request_head *request);
 

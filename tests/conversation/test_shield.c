@@ -244,6 +244,34 @@ START_TEST(a_shield_without_an_admin_address_is_told_of)
 }
 END_TEST
 
+/* What carries a tag may have come from anywhere. */
+START_TEST(a_purge_of_tags_goes_to_every_shield)
+{
+    struct scene *s = scene_begin_stopped();
+    int port = origin_port(scene_origin(s));
+    const char *edge =
+        say(s,
+            "origins:\n  plain: http://127.0.0.1:%d\n"
+            "  one: {servers: \"http://127.0.0.1:%d/one\", forward_purges: true}\n"
+            "  two: {servers: \"http://127.0.0.1:%d/two\", forward_purges: true}\n"
+            "routes: [{match: /one/, origin: one}, {match: /two/, origin: two}, {match: /, origin: plain}]\n",
+            port, port, port);
+    weir_starts(s, say(s, "--config %s", write_config(s, "edge.yaml", edge)));
+    origin_answers_as(s, .method = "PURGE", .target = "/one/a", .status = "200", .body = "{}");
+    origin_answers_as(s, .method = "PURGE", .target = "/two/a", .status = "200", .body = "{}");
+    client_asks(s, "PURGE /a", "Cache-Tag: fruit");
+    client_hears(s, "200", "", NULL);
+    client_asks(s, "PURGE /a", "");
+    client_hears(s, "200", "", NULL);
+    origin_count_is(s, 2);
+    origin_answers_as(s, .method = "PURGE", .target = "/two/two/a", .status = "200", .body = "{}");
+    client_asks(s, "PURGE /two/a", "");
+    client_hears(s, "200", "", NULL);
+    origin_count_is(s, 3);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(a_purge_on_a_listener_tells_where_it_has_been)
 {
     struct scene *s = edge_begin(false);
@@ -280,6 +308,7 @@ int main(void)
         TABLE(a_purge_on_a_listener_is_handed_on_again_too, tries),
         TEST(a_purge_that_comes_back_goes_no_further),
         TEST(a_shield_without_an_admin_address_is_told_of),
+        TEST(a_purge_of_tags_goes_to_every_shield),
         TEST(a_purge_on_a_listener_tells_where_it_has_been),
         TEST(weir_ends_while_a_shield_is_silent),
     };
