@@ -26,6 +26,7 @@ struct body {
     int64_t length, filled, whole_limit;
     char *whole; /* the one buffer; NULL once the content goes through the window */
     size_t whole_cap;
+    _Atomic int64_t *held;
     struct segment *first, *last;
     size_t segments;
     struct store *store; /* NULL: nothing is (or can any longer be) stored */
@@ -67,6 +68,7 @@ struct body *body_new(const struct body_settings *settings)
     pthread_mutex_init(&b->lock, NULL);
     b->length = settings->length;
     b->whole_limit = settings->whole_limit_bytes;
+    b->held = settings->held;
     b->store = settings->store;
     b->resume = settings->resume;
     b->resume_arg = settings->resume_arg;
@@ -99,9 +101,17 @@ struct body *body_ref(struct body *b)
     return b;
 }
 
+static void set_whole_cap(struct body *b, size_t cap)
+{
+    int64_t more = (int64_t)cap - (int64_t)b->whole_cap;
+    if (b->held != NULL) atomic_fetch_add_explicit(b->held, more, memory_order_relaxed);
+    b->whole_cap = cap;
+}
+
 static void body_free(struct body *b)
 {
     assert(b->readers == NULL);
+    set_whole_cap(b, 0);
     if (b->number != 0 && !b->keep_number) store_abandon(b->store, b->number);
     if (b->pinned != 0) store_unpin(b->store, b->pinned);
     for (struct segment *s = b->first, *next; s != NULL; s = next) {
@@ -263,7 +273,7 @@ static bool whole_reserve(struct body *b, size_t need)
     char *grown = realloc(b->whole, cap);
     if (grown == NULL) return false;
     b->whole = grown;
-    b->whole_cap = cap;
+    set_whole_cap(b, cap);
     return true;
 }
 
@@ -286,7 +296,7 @@ static bool leave_whole(struct body *b)
     char *whole = b->whole;
     size_t len = (size_t)b->filled;
     b->whole = NULL;
-    b->whole_cap = 0;
+    set_whole_cap(b, 0);
     b->filled = 0;
     bool fits = window_append(b, whole, len);
     free(whole);
@@ -343,7 +353,7 @@ void body_complete(struct body *b)
         char *fitted = realloc(b->whole, (size_t)b->filled);
         if (fitted != NULL) {
             b->whole = fitted;
-            b->whole_cap = (size_t)b->filled;
+            set_whole_cap(b, (size_t)b->filled);
         }
     }
     if (b->last != NULL) segment_store(b, b->last);

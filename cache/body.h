@@ -25,6 +25,7 @@ struct body;
 struct body_settings {
     int64_t length;            /* -1: not known */
     int64_t whole_limit_bytes; /* up to this length it stays in one buffer */
+    _Atomic int64_t *held;     /* where the bytes of that buffer are counted; NULL: nowhere */
     struct store *store;       /* NULL: never stored, or no store */
     void (*resume)(void *arg); /* the window has room again, or the store gave up; any thread, must only post; not after
                                   the end */

@@ -12,6 +12,7 @@ enum {
     ARRIVAL_SLOTS = 1 << 10,  /* shared by the keys that fall into them */
     WHOLE_LIMIT_MAX = 8 << 20,
     WHOLE_LIMIT_SHARE = 16, /* of the memory budget */
+    OUTSIDE_SHARE = 4,      /* of the memory budget, for content that clients and fetches hold outside of the tier */
     STORE_SHARE = 2,        /* a content may take half of the store at most */
     VARIANTS_LIMIT = 4096,  /* whatever is configured: a list is one record */
     COLD_NS = 500 * 1000,   /* a look-up that took longer has waited for the disk */
@@ -105,9 +106,12 @@ struct refusals *cache_refusals(struct cache *c)
     return c->refusals;
 }
 
+/* Who receives slowly holds what it receives. When that is much, what comes now streams through the store instead, and takes
+ * a segment of memory for each client. */
 int64_t cache_whole_limit_bytes(const struct cache *c)
 {
-    return c->whole_limit_bytes;
+    bool much = memory_outside_bytes(c->memory) > memory_limit_bytes(c->memory) / OUTSIDE_SHARE;
+    return much && c->whole_limit_bytes > BODY_SEGMENT_BYTES ? BODY_SEGMENT_BYTES : c->whole_limit_bytes;
 }
 
 int64_t cache_content_limit_bytes(const struct cache *c)
@@ -179,7 +183,23 @@ static bool load_behind(struct cache *c, struct store_found *found, size_t len)
     return n == (ssize_t)len;
 }
 
-/* Content up to the whole limit comes along, behind the record: one allocation, one copy.
+/* @return NULL: it is not there in full, or there is no memory */
+static struct body *load_whole(struct cache *c, uint64_t number, int64_t len)
+{
+    struct body_settings settings = { .length = len, .whole_limit_bytes = len, .held = memory_held(c->memory) };
+    struct body *b = body_new(&settings);
+    size_t room;
+    char *to = b != NULL ? body_room(b, &room) : NULL;
+    if (to != NULL && store_read(c->store, number, 0, to, (size_t)len) == len &&
+        body_append(b, to, (size_t)len) == BODY_GO_ON) {
+        body_complete(b);
+        return b;
+    }
+    body_unref(&b);
+    return NULL;
+}
+
+/* Small content comes along behind the record: one allocation. More of it, up to the whole limit, in a piece of its own.
  * @return false: it is not there in full */
 static bool load_content(struct cache *c, struct store_found *found, struct body **body)
 {
@@ -188,8 +208,11 @@ static bool load_content(struct cache *c, struct store_found *found, struct body
     size_t inside = record_content(record, found->record_len).len;
     if (found->content_number == 0) return (int64_t)inside == len;
     if (inside != 0 || len <= 0 || found->content_len != (uint64_t)len) return false;
-    if (len <= c->whole_limit_bytes) return load_behind(c, found, (size_t)len);
-    *body = body_stored(c->store, found->content_number, len);
+    if (len <= BODY_SEGMENT_BYTES) return load_behind(c, found, (size_t)len);
+    if (len <= cache_whole_limit_bytes(c))
+        *body = load_whole(c, found->content_number, len);
+    else
+        *body = body_stored(c->store, found->content_number, len);
     return *body != NULL;
 }
 

@@ -25,6 +25,7 @@ struct memory {
     struct shard shards[SHARDS];
     uint64_t limit_bytes;
     _Alignas(64) _Atomic uint64_t bytes; /* of all objects, and of the buckets beyond the first */
+    _Atomic int64_t held, held_inside;   /* content in one piece; what of it is in the tier */
     _Atomic uint64_t rejected, pins_refused;
     _Atomic uint64_t pinned_bytes; /* of bytes */
     _Atomic int64_t now_s;
@@ -135,6 +136,16 @@ static void count_unpinned(struct memory *m, struct shard *s, const struct evict
     atomic_fetch_sub_explicit(&m->pinned_bytes, n->bytes, memory_order_relaxed);
 }
 
+static int64_t held_by(const struct object *o)
+{
+    return o->body != NULL && o->content != NULL ? o->content_length : 0;
+}
+
+static void count_inside(struct memory *m, int64_t bytes)
+{
+    if (bytes != 0) atomic_fetch_add_explicit(&m->held_inside, bytes, memory_order_relaxed);
+}
+
 /* Take *at out of its shard; the caller then holds the tier's reference. */
 static struct object *detach(struct memory *m, struct shard *s, struct object **at)
 {
@@ -143,6 +154,7 @@ static struct object *detach(struct memory *m, struct shard *s, struct object **
     o->next = NULL;
     s->entries--;
     give_back(m, o->node.bytes);
+    count_inside(m, -held_by(o));
     if (eviction_is_pinned(&o->node)) count_unpinned(m, s, &o->node);
     if (o->node.queue != 0) eviction_remove(&s->eviction, &o->node);
     return o;
@@ -193,11 +205,34 @@ static struct object *evict_one(struct memory *m, struct shard *s)
 
 /* ---- the budget */
 
+_Atomic int64_t *memory_held(struct memory *m)
+{
+    return &m->held;
+}
+
+uint64_t memory_outside_bytes(const struct memory *m)
+{
+    int64_t held = atomic_load_explicit(&m->held, memory_order_relaxed);
+    int64_t inside = atomic_load_explicit(&m->held_inside, memory_order_relaxed);
+    return held > inside ? (uint64_t)(held - inside) : 0;
+}
+
+uint64_t memory_limit_bytes(const struct memory *m)
+{
+    return m->limit_bytes;
+}
+
+static uint64_t limit_now(const struct memory *m)
+{
+    uint64_t outside = memory_outside_bytes(m), half = m->limit_bytes / 2;
+    return m->limit_bytes - (outside < half ? outside : half);
+}
+
 static bool reserve_once(struct memory *m, uint64_t bytes)
 {
-    uint64_t now = atomic_load_explicit(&m->bytes, memory_order_relaxed);
+    uint64_t now = atomic_load_explicit(&m->bytes, memory_order_relaxed), limit = limit_now(m);
     do {
-        if (now + bytes > m->limit_bytes) return false;
+        if (now + bytes > limit) return false;
     } while (!atomic_compare_exchange_weak_explicit(&m->bytes, &now, now + bytes, memory_order_relaxed,
                                                     memory_order_relaxed));
     return true;
@@ -335,7 +370,9 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     struct shard *s = shard_of(m, &o->id);
     uint64_t bytes = object_memory_bytes(o);
     note_time(m, object_head(o));
+    count_inside(m, held_by(o)); /* no longer outside, where it would count twice */
     if (bytes > memory_object_limit(m) || !reserve_as(m, bytes, how)) {
+        count_inside(m, -held_by(o));
         if (how != MEMORY_IF_ROOM) atomic_fetch_add_explicit(&m->rejected, 1, memory_order_relaxed);
         if (how == MEMORY_REPLACE) memory_remove(m, &o->id, NULL);
         return false;
@@ -345,6 +382,7 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     struct object **at = find(s, &o->id);
     if (*at != NULL && (how != MEMORY_REPLACE || is_younger(*at, o))) {
         give_back(m, bytes);
+        count_inside(m, -held_by(o));
         pthread_mutex_unlock(&s->lock);
         return true;
     }

@@ -16,6 +16,13 @@ enum { MEMORY_PINNED_PERCENT = 50 };
 MUST_USE struct memory *memory_new(uint64_t limit_bytes);
 void memory_free(struct memory *m);
 
+/** Content in one piece counts itself here, in the tier or not, for as long as somebody holds it. */
+_Atomic int64_t *memory_held(struct memory *m);
+/** What of it is not in the tier: in fetches, and with clients that still receive what has left. The tier makes do with so
+ *  much less, down to half of its budget. */
+uint64_t memory_outside_bytes(const struct memory *m);
+uint64_t memory_limit_bytes(const struct memory *m);
+
 /** The object for this id, if its key and variant are equal in full. */
 struct object *memory_get(struct memory *m, const struct store_id *id, struct view key, struct view variant);
 

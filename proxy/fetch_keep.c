@@ -176,6 +176,7 @@ bool fetch_begin_body(struct fetch *f, int64_t content_length)
     struct body_settings settings = {
         .length = content_length,
         .whole_limit_bytes = f->storing ? cache_whole_limit_bytes(cache) : UNSTORED_WHOLE_MAX,
+        .held = memory_held(cache_memory(cache)),
         .store = f->storing ? cache_store(cache) : NULL,
         .resume = body_has_room,
         .resume_arg = f,

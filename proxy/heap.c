@@ -5,8 +5,8 @@
 
 enum {
     STEP = 1 << 20,
-    MMAP_FROM = 4 << 20,  /* larger pieces come from the system, and go back to it */
-    TRIM_FROM = 16 << 20, /* so much that is free at the end of a heap goes back too */
+    MMAP_FROM = 512 << 10, /* larger pieces come from the system, and go back to it */
+    TRIM_FROM = 16 << 20,  /* so much that is free at the end of a heap goes back too */
 };
 
 void heap_set_up(void)

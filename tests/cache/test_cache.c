@@ -118,6 +118,7 @@ static struct object *object_for(struct shelf *s, const struct kept *k, struct k
     if (!inside) {
         struct body_settings settings = { .length = -1,
                                           .whole_limit_bytes = cache_whole_limit_bytes(s->cache),
+                                          .held = memory_held(cache_memory(s->cache)),
                                           .store = s->store };
         body = body_new(&settings);
         for (size_t at = 0; at < k->len;) {
@@ -318,6 +319,34 @@ START_TEST(a_large_content_that_the_store_dropped_is_a_miss)
     fake_commit(s->store);
     look_end(&l);
     ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_NOTHING);
+    shelf_free(s);
+}
+END_TEST
+
+/* A crowd of slow clients must not hold more and more whole contents. */
+START_TEST(what_comes_while_much_is_held_streams)
+{
+    static struct look l;
+    struct shelf *s = shelf_new(true);
+    struct kept k = { "GET /shelf", "", NULL, 100000, 0 };
+    int64_t whole = cache_whole_limit_bytes(s->cache);
+    keep(s, &k);
+    struct store_id id = { .key = { 0 } };
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_FOUND);
+    id = l.q.id;
+    look_end(&l);
+    memory_remove(cache_memory(s->cache), &id, NULL);
+    atomic_fetch_add(memory_held(cache_memory(s->cache)), MEMORY);
+    ck_assert_int_lt(cache_whole_limit_bytes(s->cache), whole);
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_FOUND);
+    ck_assert_ptr_null(l.q.object->content);
+    ck_assert(is_whole(s, l.q.object, k.len));
+    look_end(&l);
+    atomic_fetch_sub(memory_held(cache_memory(s->cache)), MEMORY);
+    ck_assert_int_eq(cache_whole_limit_bytes(s->cache), whole);
+    ck_assert_int_eq(look(s, &l, "GET /shelf", "", true), CACHE_FOUND);
+    ck_assert_ptr_nonnull(l.q.object->content);
+    look_end(&l);
     shelf_free(s);
 }
 END_TEST
@@ -858,6 +887,7 @@ int main(void)
     tcase_add_loop_test(t, what_is_removed_does_not_come_back_while_the_store_still_has_it, 0, SIZES);
     tcase_add_test(t, a_cache_needs_no_store);
     tcase_add_test(t, a_large_content_that_the_store_dropped_is_a_miss);
+    tcase_add_test(t, what_comes_while_much_is_held_streams);
     tcase_add_test(t, what_is_too_large_for_memory_and_small_enough_for_the_store_is_kept);
     tcase_add_loop_test(t, damaged_is_a_miss_and_leaves, 0, 3 * DAMAGES);
     tcase_add_loop_test(t, what_the_store_does_not_take_is_in_memory_or_nowhere, 0, 24);

@@ -424,6 +424,56 @@ START_TEST(the_budget_holds_under_a_crowd)
 }
 END_TEST
 
+/* ---- what is outside */
+
+/* What slow clients still receive, and what is being fetched, is memory too. */
+START_TEST(what_is_held_outside_leaves_less_for_the_tier)
+{
+    static const int64_t held[] = { 0, MIB / 4, MIB / 2, 5 * MIB, 0 };
+    static const uint64_t limits[] = { MIB, MIB * 3 / 4, MIB / 2, MIB / 2, MIB };
+    struct memory *m = memory_new(MIB);
+    for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
+        atomic_store(memory_held(m), held[i]);
+        ck_assert_uint_eq(memory_outside_bytes(m), (uint64_t)held[i]);
+        for (unsigned n = 0; n < 2000; n++) ck_assert(put(m, i * 10000 + n, ENTRY, 0, MEMORY_REPLACE));
+        ck_assert_uint_le(stats_of(m).bytes, limits[i]);
+        ck_assert_uint_gt(stats_of(m).bytes, limits[i] - 100000);
+    }
+    memory_free(m);
+}
+END_TEST
+
+START_TEST(content_in_the_tier_is_not_outside)
+{
+    struct memory *m = memory_new(64 * MIB);
+    struct body_settings settings = { .length = MIB, .whole_limit_bytes = MIB, .held = memory_held(m) };
+    struct body *b = body_new(&settings);
+    size_t room;
+    char *at = body_room(b, &room);
+    memset(at, 0, MIB);
+    ck_assert_uint_eq(memory_outside_bytes(m), MIB);
+    ck_assert_int_eq(body_append(b, at, MIB), BODY_GO_ON);
+    body_complete(b);
+    struct store_id id = { .key = { 1, 2 } };
+    struct record_inputs in = { .kind = RECORD_RESPONSE,
+                                .key = VIEW("1\nGET\nhttp://example.com/"),
+                                .variant = VIEW(""),
+                                .content_length = MIB,
+                                .content = VIEW("") };
+    struct object *o = object_new(&in, &id, b, 0);
+    body_unref(&b);
+    ck_assert(memory_put(m, o, MEMORY_REPLACE));
+    ck_assert_uint_eq(memory_outside_bytes(m), 0);
+    ck_assert(memory_put(m, o, MEMORY_IF_ABSENT)); /* it is there */
+    ck_assert_uint_eq(memory_outside_bytes(m), 0);
+    memory_remove(m, &id, NULL);
+    ck_assert_uint_eq(memory_outside_bytes(m), MIB); /* somebody has it still */
+    object_unref(&o);
+    ck_assert_uint_eq(memory_outside_bytes(m), 0);
+    memory_free(m);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("memory");
@@ -442,6 +492,8 @@ int main(void)
     tcase_add_test(t, when_nothing_may_leave_nothing_more_is_taken);
     tcase_add_test(t, the_last_one_that_may_leave_is_found);
     tcase_add_test(t, a_sweep_sees_each_and_removes_those_denied);
+    tcase_add_test(t, what_is_held_outside_leaves_less_for_the_tier);
+    tcase_add_test(t, content_in_the_tier_is_not_outside);
     tcase_add_test(t, the_budget_holds_under_a_crowd);
     return run_case("memory", t);
 }
