@@ -146,12 +146,12 @@ bool key_from_request(const struct request_head *r, const struct policy *p, char
     return key_finish(&t, out);
 }
 
-static void text_add_lines(struct text *t, struct field_section s, enum field_id id)
+static void text_add_lines(struct text *t, struct field_section s, struct view name)
 {
-    const struct field *first = field_first(s, id);
-    for (const struct field *line = first; line != NULL; line = field_next(s, line)) {
-        if (line != first) text_add(t, VIEW(", "));
-        text_add(t, line->value);
+    size_t first = field_find(s, 0, name);
+    for (size_t i = first; i < s.count; i = field_find(s, i + 1, name)) {
+        if (i != first) text_add(t, VIEW(", "));
+        text_add(t, s.lines[i].value);
     }
 }
 
@@ -163,10 +163,14 @@ bool key_add_content(struct key *k, char *to, size_t cap, struct field_section f
     } else {
         text_add(&t, k->text);
     }
-    text_add(&t, VIEW("\n"));
-    text_add_lines(&t, fields, FIELD_CONTENT_TYPE);
-    text_add(&t, VIEW("\n"));
-    text_add_lines(&t, fields, FIELD_CONTENT_ENCODING);
+    /* The metadata that says what the content means, RFC 9110 §8.3 to §8.7. */
+    static const struct view describing[] = {
+        { "Content-Type", 12 }, { "Content-Encoding", 16 }, { "Content-Language", 16 }, { "Content-Location", 16 }
+    };
+    for (size_t i = 0; i < sizeof describing / sizeof *describing; i++) {
+        text_add(&t, VIEW("\n"));
+        text_add_lines(&t, fields, describing[i]);
+    }
     text_add(&t, VIEW("\n"));
     text_add(&t, content);
     return key_finish(&t, k);

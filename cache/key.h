@@ -21,7 +21,7 @@ struct key {
 MUST_USE bool key_from_request(const struct request_head *r, const struct policy *p, char *to, size_t cap,
                                struct key *out);
 
-/** The key of QUERY (RFC 10008 §2.7): the above, then LF Content-Type LF Content-Encoding LF content, all as received: in
+/** The key of QUERY (RFC 10008 §2.7): the above, then a line for each field that describes the content, then the content, all as received: in
  *  full, since a digest that collides would serve one query's answer to another. `to` may be where k->text is already.
  *  @return false when it does not fit: the answer is then passed on and not stored */
 MUST_USE bool key_add_content(struct key *k, char *to, size_t cap, struct field_section fields, struct view content);

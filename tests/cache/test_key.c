@@ -98,19 +98,25 @@ START_TEST(query_key_holds_the_content)
     ck_assert(key_from_request(&a.head, &p, text, sizeof text, &k));
     uint64_t before = k.hash[0];
     ck_assert(key_add_content(&k, text, sizeof text, a.head.fields, VIEW("plum\n")));
-    ck_assert(view_is(k.text, "1\nQUERY\nhttp://example.com/shelf\ntext/plain\ngzip\nplum\n"));
+    ck_assert(view_is(k.text, "1\nQUERY\nhttp://example.com/shelf\ntext/plain\ngzip\n\n\nplum\n"));
     ck_assert(k.hash[0] != before);
     ck_assert(view_is(key_uri(&k), "http://example.com/shelf"));
 
     ck_assert(key_from_request(&a.head, &p, text, sizeof text, &l));
     ck_assert(key_add_content(&l, other, sizeof other, a.head.fields, VIEW("pear")));
-    ck_assert(view_is(l.text, "1\nQUERY\nhttp://example.com/shelf\ntext/plain\ngzip\npear"));
+    ck_assert(view_is(l.text, "1\nQUERY\nhttp://example.com/shelf\ntext/plain\ngzip\n\n\npear"));
+
+    ck_assert(
+        key_from_request(ask(&a, "QUERY /shelf", "Content-Language: de\ncontent-language: en\nContent-Location: /q"),
+                         &p, text, sizeof text, &l));
+    ck_assert(key_add_content(&l, text, sizeof text, a.head.fields, VIEW("pear")));
+    ck_assert(view_is(l.text, "1\nQUERY\nhttp://example.com/shelf\n\n\nde, en\n/q\npear"));
 
     ck_assert(key_from_request(ask(&a, "QUERY /shelf", ""), &p, text, sizeof text, &l));
     ck_assert(!key_add_content(&l, text, sizeof text, a.head.fields, view_of(large, sizeof large)));
     ck_assert(key_from_request(&a.head, &p, text, sizeof text, &l));
     ck_assert(key_add_content(&l, text, sizeof text, a.head.fields, VIEW("")));
-    ck_assert(view_is(l.text, "1\nQUERY\nhttp://example.com/shelf\n\n\n"));
+    ck_assert(view_is(l.text, "1\nQUERY\nhttp://example.com/shelf\n\n\n\n\n"));
 }
 END_TEST
 

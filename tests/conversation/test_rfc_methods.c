@@ -206,6 +206,7 @@ START_TEST(a_query_is_answered_by_what_the_same_query_got)
         { "Content-Type: text/plain", "plums", "seven" },
         { "Content-Type: application/json", "pears", "an error" },
         { "Content-Type: text/plain\nContent-Encoding: x-tar", "pears", "another error" },
+        { "Content-Type: text/plain\nContent-Language: fr", "pears", "trois" },
     };
     for (int times = 0; times < 2; times++)
         for (size_t i = 0; i < COUNT(queries); i++) {
@@ -225,7 +226,7 @@ START_TEST(a_query_is_answered_by_what_the_same_query_got)
     origin_answers(s, "200", "Cache-Control: max-age=60", "of others");
     client_sends(s, "QUERY /other", "Content-Type: text/plain", "pears");
     client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss", "of others");
-    origin_count_is(s, 6);
+    origin_count_is(s, 7);
     scene_end(s);
 }
 END_TEST
