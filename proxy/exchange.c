@@ -66,6 +66,7 @@ static void release(struct exchange *x)
     cache_query_end(&x->q);
     free(x->texts);
     free(x->job_fields);
+    admission_end(x);
     free(x->claimed);
     site_lease_unref(&x->lease);
     exchange_free(x);
@@ -89,6 +90,7 @@ static void leave_flight(struct exchange *x)
 /* What other threads (and the flight) have to say ends here, in the worker's loop. */
 static void exchange_step(struct exchange *x);
 static void end_lookup(struct exchange *x);
+static void password_is_checked(struct exchange *x);
 
 static void task_run(struct loop_task *t)
 {
@@ -111,6 +113,8 @@ static void job_task_run(struct loop_task *t)
         release_when_quiet(x);
     else if (was == EXCHANGE_PURGE)
         purge_request_done(x);
+    else if (was == EXCHANGE_PASSWORD)
+        password_is_checked(x);
     else
         exchange_step(x);
 }
@@ -733,6 +737,7 @@ static void exchange_step(struct exchange *x)
         case EXCHANGE_LOOKUP: look_up(x); break;
         case EXCHANGE_DECIDE: decide(x); break;
         case EXCHANGE_FLIGHT: after_flight(x); break;
+        case EXCHANGE_PASSWORD:
         case EXCHANGE_STORE:
         case EXCHANGE_PURGE:
         case EXCHANGE_CONTENT: return;                         /* not what these wait for */
@@ -825,6 +830,19 @@ static void query_content_is_here(struct exchange *x)
     exchange_step(x);
 }
 
+/* Some or all of it may have come while a password was checked. */
+static void start_query(struct exchange *x)
+{
+    size_t buffered = upload_content(x->upload).len;
+    x->state = EXCHANGE_CONTENT;
+    if (upload_is_complete(x->upload)) {
+        (void)make_key(x); /* query_content_is_here looks at has_key */
+        query_content_is_here(x);
+    } else if (buffered == UPLOAD_BYTES) {
+        pass(x, REUSE_BECAUSE_METHOD); /* too long to be a key */
+    }
+}
+
 static void start(struct exchange *x)
 {
     enum method m = x->request->method;
@@ -836,10 +854,34 @@ static void start(struct exchange *x)
         else
             exchange_step(x);
     } else if (m == METHOD_QUERY && x->has_content && upload_length(x->upload) <= UPLOAD_BYTES) {
-        x->state = EXCHANGE_CONTENT;
+        start_query(x);
     } else {
         if (m == METHOD_POST) (void)make_key(x); /* GET's, for which its response may be stored (RFC 9110 §9.3.3) */
         pass(x, REUSE_BECAUSE_METHOD);
+    }
+}
+
+static void password_is_checked(struct exchange *x)
+{
+    x->state = EXCHANGE_LOOKUP;
+    if (admission_done(x) && !route_answers(x, x->upload != NULL ? upload_length(x->upload) : 0))
+        start(x);
+    else if (x->upload != NULL)
+        upload_discard(x->upload); /* answered without it */
+}
+
+static void admit(struct exchange *x, const struct front_request *r)
+{
+    enum admission a = admission_of(x);
+    if (a == NOT_ADMITTED || (a == ADMITTED && route_answers(x, r->has_content ? r->content_length : 0))) return;
+    if (x->has_content && !begin_upload(x, r)) {
+        answer_problem(x, 503, "out-of-memory");
+    } else if (a == ADMITTED) {
+        start(x);
+    } else if (admission_begin(x)) {
+        wait_in(x, EXCHANGE_PASSWORD);
+    } else if (x->upload != NULL) {
+        upload_discard(x->upload); /* answered without it */
     }
 }
 
@@ -869,12 +911,8 @@ static void *exchange_begin(void *owner, struct front_stream *s, const struct fr
     stats_add(&k->counters.requests, 1);
     if (x->request->method == METHOD_PURGE)
         purge_request_begin(x);
-    else if (answers_itself(x) || route_answers(x, r->has_content ? r->content_length : 0))
-        ;
-    else if (x->has_content && !begin_upload(x, r))
-        answer_problem(x, 503, "out-of-memory");
-    else
-        start(x);
+    else if (!answers_itself(x))
+        admit(x, r);
     return x;
 }
 
@@ -901,9 +939,7 @@ static void exchange_content_end(void *context, bool complete)
     struct exchange *x = context;
     if (x->upload == NULL) return;
     upload_end(x->upload, complete);
-    if (x->state != EXCHANGE_CONTENT || !complete) return;
-    (void)make_key(x); /* query_content_is_here looks at has_key */
-    query_content_is_here(x);
+    if (x->state == EXCHANGE_CONTENT && complete) start_query(x);
 }
 
 static void count_end(struct exchange *x, uint64_t bytes_sent)

@@ -17,6 +17,7 @@ enum {
 
 enum exchange_state {
     EXCHANGE_LOOKUP,
+    EXCHANGE_PASSWORD, /* waits for its check */
     EXCHANGE_STORE, /* a look-up runs on a reader thread */
     EXCHANGE_DECIDE,
     EXCHANGE_CONTENT,  /* QUERY: its content is part of the key */
@@ -82,6 +83,7 @@ struct exchange {
     /* purge */
     struct purge_result purge;
     bool purge_not_handed_on;
+    struct credentials_check *check; /* of a password; NULL: none */
     /* threads */
     struct loop_task task;           /* news: of the flight, of the content; may come once more than expected */
     struct loop_task job_task;       /* the one job on another thread is over */
@@ -119,8 +121,16 @@ void answer_end(struct exchange *x);
 
 /* ---- exchange_route.c */
 
-/** Credentials that are missing, a content that is too long (-1: not known), a redirect, a fixed answer.
- *  @return whether that was the answer */
+enum admission { ADMITTED, NOT_ADMITTED /* and answered */, ADMISSION_WAITS /* for admission_begin */ };
+/** Does the request bring the credentials that its route asks for? */
+MUST_USE enum admission admission_of(struct exchange *x);
+/** Have the password checked: job_task tells when it is. @return false: there is no room for that, and that was the answer */
+MUST_USE bool admission_begin(struct exchange *x);
+/** The check is over. @return false: it has been refused */
+MUST_USE bool admission_done(struct exchange *x);
+void admission_end(struct exchange *x);
+
+/** A content that is too long (-1: not known), a redirect, a fixed answer. @return whether that was the answer */
 MUST_USE bool route_answers(struct exchange *x, int64_t content_length);
 
 /* ---- exchange_client.c */

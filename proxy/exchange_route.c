@@ -1,8 +1,8 @@
 /* What a route answers by itself, before anything is looked up: who may see it, a redirect, a fixed answer. */
 #include "proxy/exchange_internal.h"
 
+#include "proxy/passwords.h"
 #include "proxy/problem.h"
-#include "proxy/route_protection.h"
 
 #include <stdlib.h>
 
@@ -16,15 +16,63 @@ static void ask_for_credentials(struct exchange *x)
     answer_own(x, 401, PROBLEM_CONTENT_TYPE, strndup(text, len), len, "WWW-Authenticate", challenge);
 }
 
-/* @return whether the request may go on; it has been answered otherwise */
-static bool may_see(struct exchange *x)
+/* What another thread checks stays until it is done, whatever becomes of the client. */
+struct credentials_check {
+    struct password_job job; /* first */
+    struct exchange *exchange;
+};
+
+static void password_was_checked(struct password_job *j)
 {
-    switch (protection_check(x->route->protection, x->request->fields, exchange_now_s(x))) {
-    case PROTECTION_ALLOWS: return true;
-    case PROTECTION_REFUSES: ask_for_credentials(x); return false;
-    case PROTECTION_WAITS: answer_problem(x, 429, "too-many-passwords"); return false;
+    struct exchange *x = ((struct credentials_check *)j)->exchange;
+    loop_post(x->worker->loop, &x->job_task);
+}
+
+enum admission admission_of(struct exchange *x)
+{
+    if (x->route->protection == NULL) return ADMITTED;
+    struct credentials given;
+    switch (protection_check(x->route->protection, x->request->fields, &given)) {
+    case PROTECTION_ALLOWS: return ADMITTED;
+    case PROTECTION_REFUSES: ask_for_credentials(x); return NOT_ADMITTED;
+    case PROTECTION_ASKS: break;
     }
+    x->check = malloc(sizeof *x->check);
+    if (x->check != NULL) *x->check = (struct credentials_check){ { .credentials = given }, x };
+    credentials_forget(&given);
+    if (x->check != NULL) return ADMISSION_WAITS;
+    answer_problem(x, 503, "out-of-memory");
+    return NOT_ADMITTED;
+}
+
+bool admission_begin(struct exchange *x)
+{
+    struct password_job *j = &x->check->job;
+    j->done = password_was_checked;
+    x->jobs++;
+    switch (passwords_check(x->worker->weir->passwords, j, exchange_now_s(x))) {
+    case PASSWORD_ASKED: return true;
+    case PASSWORD_TOO_MANY: answer_problem(x, 429, "too-many-passwords"); break;
+    case PASSWORD_BUSY: answer_problem(x, 503, "too-many-passwords"); break;
+    }
+    x->jobs--;
     return false;
+}
+
+bool admission_done(struct exchange *x)
+{
+    bool right = x->check->job.right;
+    admission_end(x);
+    if (!right) ask_for_credentials(x);
+    return right;
+}
+
+void admission_end(struct exchange *x)
+{
+    if (x->check == NULL) return;
+    credentials_forget(&x->check->job.credentials);
+    free(x->check);
+    x->check = NULL;
 }
 
 static void redirect(struct exchange *x)
@@ -53,7 +101,6 @@ static void say(struct exchange *x)
 bool route_answers(struct exchange *x, int64_t content_length)
 {
     const struct route *r = x->route;
-    if (r->protection != NULL && !may_see(x)) return true;
     if (r->request_limit_bytes >= 0 && content_length > r->request_limit_bytes) {
         answer_problem(x, 413, "request-too-large");
         return true;

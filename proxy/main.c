@@ -5,6 +5,7 @@
 #include "proxy/dns.h"
 #include "proxy/health.h"
 #include "proxy/options.h"
+#include "proxy/passwords.h"
 #include "proxy/refill.h"
 #include "proxy/resolver.h"
 #include "proxy/worker.h"
@@ -126,7 +127,8 @@ static int build_watchers(struct weir *w)
 {
     char why[WHY_BYTES] = "";
     w->resolver = resolver_new();
-    if (w->resolver == NULL) return fail(EXIT_RUNNING, "out of memory");
+    w->passwords = passwords_new();
+    if (w->resolver == NULL || w->passwords == NULL) return fail(EXIT_RUNNING, "out of memory");
     w->dns = dns_new(w->resolver, why, sizeof why);
     if (w->dns == NULL) return fail(EXIT_RUNNING, why);
     dns_use(w->dns, w->site);
@@ -174,7 +176,8 @@ static void serve_signals(struct weir *w, const sigset_t *signals)
 
 static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
 {
-    if (dns_start(w->dns) != 0 || health_start(w->health) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
+    if (dns_start(w->dns) != 0 || passwords_start(w->passwords) != 0 || health_start(w->health) != 0)
+        return fail(EXIT_RUNNING, "cannot start a thread");
     for (size_t i = 0; i < w->worker_count; i++)
         if (worker_start(w->workers[i]) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
     if (admin_start(admin) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
@@ -205,6 +208,7 @@ static void weir_free(struct weir *w)
     refill_free(w->refill);
     /* The loops go last: a thread of the store may still be waking one whose work is done. */
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
+    passwords_free(w->passwords);
     health_free(w->health);
     dns_free(w->dns);
     resolver_free(w->resolver);

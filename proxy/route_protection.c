@@ -7,8 +7,6 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
-enum { CREDENTIALS_MAX = 512 };
-
 struct protection {
     struct protection_rules rules;
     unsigned char secret[XXH3_SECRET_SIZE_MIN];
@@ -88,19 +86,36 @@ static int base64_decode(struct view v, char *to, size_t cap)
     return (int)len;
 }
 
-static bool is_remembered(struct protection *p, XXH128_hash_t h)
+static XXH128_hash_t hash_of(const struct credentials *c)
 {
-    return XXH128_isEqual(p->remembered[h.low64 % PROTECTION_REMEMBERED], h) != 0;
+    return (XXH128_hash_t){ .low64 = c->hash[0], .high64 = c->hash[1] };
 }
 
-/* May another password be tried in this second? */
-static bool take_a_try(struct protection *p, int64_t now_s)
+/* Under the lock. */
+static XXH128_hash_t *remembered_at(struct protection *p, XXH128_hash_t h)
 {
+    return &p->remembered[h.low64 % PROTECTION_REMEMBERED];
+}
+
+static bool is_remembered(struct protection *p, XXH128_hash_t h)
+{
+    pthread_mutex_lock(&p->lock);
+    bool known = XXH128_isEqual(*remembered_at(p, h), h) != 0;
+    pthread_mutex_unlock(&p->lock);
+    return known;
+}
+
+bool credentials_may_be_tried(const struct credentials *c, int64_t now_s)
+{
+    struct protection *p = c->protection;
+    pthread_mutex_lock(&p->lock);
     if (p->second_s != now_s) {
         p->second_s = now_s;
         p->tries = 0;
     }
-    return p->tries++ < PROTECTION_TRIES;
+    bool may = p->tries++ < PROTECTION_TRIES;
+    pthread_mutex_unlock(&p->lock);
+    return may;
 }
 
 /* An unknown name takes as long as a known one. */
@@ -121,30 +136,44 @@ static bool password_is_right(const struct protection_rules *rules, struct view 
     return right && user != NULL;
 }
 
-static enum protection_verdict check_basic(struct protection *p, struct view encoded, int64_t now_s)
+bool credentials_try(const struct credentials *c)
 {
-    char text[CREDENTIALS_MAX + 1];
-    int len = base64_decode(encoded, text, CREDENTIALS_MAX);
-    struct view pair = view_of(text, len > 0 ? (size_t)len : 0);
-    size_t colon = view_find(pair, 0, ':');
-    if (colon == pair.len || memchr(text, '\0', pair.len) != NULL) return PROTECTION_REFUSES;
-    text[pair.len] = '\0';
-    XXH128_hash_t hash = XXH3_128bits_withSecret(text, pair.len, p->secret, sizeof p->secret);
+    struct protection *p = c->protection;
+    XXH128_hash_t hash = hash_of(c);
+    if (!password_is_right(&p->rules, view_of(c->text, c->name_len), c->text + c->name_len + 1)) return false;
     pthread_mutex_lock(&p->lock);
-    bool known = is_remembered(p, hash), may_try = known || take_a_try(p, now_s);
+    *remembered_at(p, hash) = hash;
     pthread_mutex_unlock(&p->lock);
-    enum protection_verdict verdict = known ? PROTECTION_ALLOWS : may_try ? PROTECTION_REFUSES : PROTECTION_WAITS;
-    if (!known && may_try && password_is_right(&p->rules, view_first(pair, colon), text + colon + 1)) {
-        verdict = PROTECTION_ALLOWS;
-        pthread_mutex_lock(&p->lock);
-        p->remembered[hash.low64 % PROTECTION_REMEMBERED] = hash;
-        pthread_mutex_unlock(&p->lock);
-    }
-    explicit_bzero(text, sizeof text);
-    return verdict;
+    return true;
 }
 
-enum protection_verdict protection_check(struct protection *p, struct field_section request, int64_t now_s)
+void credentials_forget(struct credentials *c)
+{
+    explicit_bzero(c->text, sizeof c->text);
+    c->len = c->name_len = 0;
+}
+
+static enum protection_verdict check_basic(struct protection *p, struct view encoded, struct credentials *out)
+{
+    int len = base64_decode(encoded, out->text, CREDENTIALS_MAX);
+    out->protection = p;
+    out->len = len > 0 ? (size_t)len : 0;
+    struct view pair = view_of(out->text, out->len);
+    out->name_len = view_find(pair, 0, ':');
+    if (out->name_len == pair.len || memchr(out->text, '\0', pair.len) != NULL) {
+        credentials_forget(out);
+        return PROTECTION_REFUSES;
+    }
+    out->text[pair.len] = '\0';
+    XXH128_hash_t hash = XXH3_128bits_withSecret(out->text, pair.len, p->secret, sizeof p->secret);
+    out->hash[0] = hash.low64;
+    out->hash[1] = hash.high64;
+    if (!is_remembered(p, hash)) return PROTECTION_ASKS;
+    credentials_forget(out);
+    return PROTECTION_ALLOWS;
+}
+
+enum protection_verdict protection_check(struct protection *p, struct field_section request, struct credentials *out)
 {
     const struct field *line = field_first(request, FIELD_AUTHORIZATION);
     if (line == NULL || field_next(request, line) != NULL) return PROTECTION_REFUSES;
@@ -153,7 +182,27 @@ enum protection_verdict protection_check(struct protection *p, struct field_sect
         return is_a_token(&p->rules, token) ? PROTECTION_ALLOWS : PROTECTION_REFUSES;
     }
     if (p->rules.user_count == 0 || !view_starts_with_nocase(line->value, VIEW("Basic "))) return PROTECTION_REFUSES;
-    return check_basic(p, view_trim_ows(view_after(line->value, strlen("Basic "))), now_s);
+    return check_basic(p, view_trim_ows(view_after(line->value, strlen("Basic "))), out);
+}
+
+static bool same_users(const struct protection_rules *a, const struct protection_rules *b)
+{
+    if (a->user_count != b->user_count) return false;
+    for (size_t i = 0; i < a->user_count; i++)
+        if (!view_equal(a->users[i].name, b->users[i].name) || strcmp(a->users[i].hash, b->users[i].hash) != 0)
+            return false;
+    return true;
+}
+
+void protection_inherit(struct protection *p, struct protection *before)
+{
+    if (!same_users(&p->rules, &before->rules)) return;
+    pthread_mutex_lock(&before->lock);
+    memcpy(p->secret, before->secret, sizeof p->secret);
+    memcpy(p->remembered, before->remembered, sizeof p->remembered);
+    p->second_s = before->second_s;
+    p->tries = before->tries;
+    pthread_mutex_unlock(&before->lock);
 }
 
 void protection_challenge(const struct protection *p, char *to, size_t cap)

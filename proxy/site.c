@@ -2,6 +2,7 @@
 
 #include "headers/target.h"
 #include "proxy/origin_state.h"
+#include "proxy/route_protection.h"
 #include "proxy/route_table.h"
 
 #include <stdio.h>
@@ -44,12 +45,22 @@ void site_unref(struct site **s)
     free(gone);
 }
 
+/* Who was let in need not be checked again. */
+static void inherit_protection(const struct route *r, const struct site *before)
+{
+    if (r->protection == NULL) return;
+    for (size_t i = 0; i < before->route_count; i++)
+        if (before->routes[i]->protection != NULL && strcmp(before->routes[i]->name, r->name) == 0)
+            protection_inherit(r->protection, before->routes[i]->protection);
+}
+
 void site_inherit(struct site *s, const struct site *before)
 {
     for (size_t i = 0; i < s->origin_count; i++)
         for (size_t j = 0; j < before->origin_count; j++)
             if (strcmp(s->origins[i]->name, before->origins[j]->name) == 0)
                 origin_state_inherit(s->origins[i]->state, before->origins[j]->state);
+    for (size_t i = 0; s->has_protection && i < s->route_count; i++) inherit_protection(s->routes[i], before);
 }
 
 bool site_forwards_purges(const struct site *s)

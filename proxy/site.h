@@ -36,7 +36,7 @@ MUST_USE struct site *site_new(void);
 struct site *site_ref(struct site *s);
 void site_unref(struct site **s);
 
-/** Go on with what was learnt of the servers of origins with the same names. Before anybody uses `s`. */
+/** Go on with what was learnt of the servers of origins, and of the users of routes, with the same names. Before anybody uses `s`. */
 void site_inherit(struct site *s, const struct site *before);
 
 /** Whether some origin is to hear of purges. */

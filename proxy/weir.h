@@ -17,6 +17,7 @@ struct worker;
 struct reloader;
 struct resolver;
 struct dns;
+struct passwords;
 struct health;
 struct refill;
 
@@ -30,9 +31,10 @@ struct weir {
     struct reloader *reloader;
     struct resolver *resolver; /* of origin servers' names; NULL: none */
     struct dns *dns;           /* whom it asks */
-    struct health *health;     /* NULL: nobody checks */
-    struct refill *refill;     /* of memory, after a start */
-    char instance[17];         /* CDN-Loop's id: random, in hexadecimal */
+    struct passwords *passwords;
+    struct health *health; /* NULL: nobody checks */
+    struct refill *refill; /* of memory, after a start */
+    char instance[17];     /* CDN-Loop's id: random, in hexadecimal */
     struct worker *workers[WEIR_WORKERS_MAX];
     size_t worker_count;
     int64_t started_s;

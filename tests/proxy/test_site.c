@@ -1,11 +1,12 @@
 /* Which route a request takes, and what a route does to it. */
 #include "proxy/config.h"
-#include "proxy/route_protection.h"
+#include "proxy/passwords.h"
 #include "proxy/route_table.h"
 #include "tests/headers/table.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -315,6 +316,17 @@ END_TEST
 
 /* ---- who may see it */
 
+/* With a password that is tried at once. */
+static enum protection_verdict check(struct protection *p, struct field_section request)
+{
+    struct credentials c;
+    enum protection_verdict v = protection_check(p, request, &c);
+    if (v != PROTECTION_ASKS) return v;
+    bool right = credentials_try(&c);
+    credentials_forget(&c);
+    return right ? PROTECTION_ALLOWS : PROTECTION_REFUSES;
+}
+
 START_TEST(credentials_are_checked)
 {
     struct site *s = site_of("origin: http://127.0.0.1:3000\n"
@@ -348,33 +360,145 @@ START_TEST(credentials_are_checked)
     };
     struct lines l;
     for (int i = 0; i < ROWS(cases); i++)
-        ck_assert_msg(protection_check(s->routes[0]->protection, section_of(&l, cases[i].fields), i) ==
-                          cases[i].verdict,
-                      "%s", cases[i].fields);
+        ck_assert_msg(check(s->routes[0]->protection, section_of(&l, cases[i].fields)) == cases[i].verdict, "%s",
+                      cases[i].fields);
     site_unref(&s);
 }
 END_TEST
 
+#define RIGHT "Authorization: Basic YWxpY2U6cGx1bQ==" /* alice:plum */
+#define WRONG "Authorization: Basic YWxpY2U6cGVhcg==" /* alice:pear */
+#define ALICE "alice: \"$5$rounds=1000$salt$ZpriAzvdXvl6bcOIclZAxWrFpseGJfey3344UNXV7c0\""
+
+static struct site *protected_site(const char *users)
+{
+    char text[512];
+    snprintf(text, sizeof text, "origin: http://127.0.0.1:3000\nroutes:\n- protect:\n    users: {%s}\n", users);
+    return site_of(text);
+}
+
 START_TEST(guessing_passwords_is_slowed_down)
 {
-    struct site *s =
-        site_of("origin: http://127.0.0.1:3000\n"
-                "routes:\n"
-                "- protect:\n"
-                "    users: {alice: \"$5$rounds=1000$salt$ZpriAzvdXvl6bcOIclZAxWrFpseGJfey3344UNXV7c0\"}\n");
+    struct site *s = protected_site(ALICE);
     struct protection *p = s->routes[0]->protection;
-    struct lines l;
-    struct field_section right = section_of(&l, "Authorization: Basic YWxpY2U6cGx1bQ==");
-    struct lines w;
-    struct field_section wrong = section_of(&w, "Authorization: Basic YWxpY2U6cGVhcg==");
-    ck_assert_int_eq(protection_check(p, right, 1), PROTECTION_ALLOWS);
-    for (int i = 0; i < PROTECTION_TRIES; i++) ck_assert_int_eq(protection_check(p, wrong, 2), PROTECTION_REFUSES);
-    ck_assert_int_eq(protection_check(p, wrong, 2), PROTECTION_WAITS);
-    ck_assert_int_eq(protection_check(p, right, 2), PROTECTION_ALLOWS); /* it is remembered */
-    ck_assert_int_eq(protection_check(p, wrong, 3), PROTECTION_REFUSES);
+    struct lines r, w;
+    struct field_section right = section_of(&r, RIGHT), wrong = section_of(&w, WRONG);
+    struct credentials c;
+    ck_assert_int_eq(check(p, right), PROTECTION_ALLOWS);
+    ck_assert_int_eq(protection_check(p, wrong, &c), PROTECTION_ASKS);
+    for (int i = 0; i < PROTECTION_TRIES; i++) ck_assert(credentials_may_be_tried(&c, 2));
+    ck_assert(!credentials_may_be_tried(&c, 2));
+    ck_assert(credentials_may_be_tried(&c, 3));
+    ck_assert(!credentials_try(&c));
+    ck_assert_int_eq(protection_check(p, wrong, &c), PROTECTION_ASKS);   /* what is wrong is not remembered */
+    ck_assert_int_eq(protection_check(p, right, &c), PROTECTION_ALLOWS); /* what is right is */
+    ck_assert_uint_eq(c.len, 0);
     char challenge[256];
     protection_challenge(p, challenge, sizeof challenge);
     ck_assert_str_eq(challenge, "Basic realm=\"restricted\", charset=\"UTF-8\"");
+    site_unref(&s);
+}
+END_TEST
+
+START_TEST(a_reload_forgets_only_users_that_have_changed)
+{
+    struct site *s = protected_site(ALICE), *same = protected_site(ALICE),
+                *other =
+                    protected_site(ALICE ", bob: \"$5$rounds=1000$salt$ZpriAzvdXvl6bcOIclZAxWrFpseGJfey3344UNXV7c0\"");
+    struct lines l;
+    struct field_section right = section_of(&l, RIGHT);
+    struct credentials c;
+    ck_assert_int_eq(check(s->routes[0]->protection, right), PROTECTION_ALLOWS);
+    site_inherit(same, s);
+    site_inherit(other, s);
+    ck_assert_int_eq(protection_check(same->routes[0]->protection, right, &c), PROTECTION_ALLOWS);
+    ck_assert_int_eq(protection_check(other->routes[0]->protection, right, &c), PROTECTION_ASKS);
+    credentials_forget(&c);
+    site_unref(&s);
+    site_unref(&same);
+    site_unref(&other);
+}
+END_TEST
+
+/* ---- passwords that are checked elsewhere */
+
+struct told {
+    struct password_job job; /* first */
+    pthread_mutex_t *lock;
+    pthread_cond_t *news;
+    int *count;
+};
+
+static void on_done(struct password_job *j)
+{
+    struct told *t = (struct told *)j;
+    pthread_mutex_lock(t->lock);
+    ++*t->count;
+    pthread_cond_signal(t->news);
+    pthread_mutex_unlock(t->lock);
+}
+
+START_TEST(requests_with_the_same_password_are_one_check)
+{
+    enum { SAME = 50 };
+    struct site *s = protected_site(ALICE);
+    struct protection *p = s->routes[0]->protection;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t news = PTHREAD_COND_INITIALIZER;
+    struct told told[SAME + 1];
+    struct lines r, w;
+    struct field_section right = section_of(&r, RIGHT), wrong = section_of(&w, WRONG);
+    struct passwords *passwords = passwords_new();
+    int count = 0;
+    for (int i = 0; i <= SAME; i++) {
+        told[i] = (struct told){ .job.done = on_done, .lock = &lock, .news = &news, .count = &count };
+        ck_assert_int_eq(protection_check(p, i < SAME ? right : wrong, &told[i].job.credentials), PROTECTION_ASKS);
+        ck_assert_int_eq(passwords_check(passwords, &told[i].job, 1), PASSWORD_ASKED); /* SAME is more than the tries */
+    }
+    ck_assert_int_eq(passwords_start(passwords), 0);
+    pthread_mutex_lock(&lock);
+    while (count <= SAME) pthread_cond_wait(&news, &lock);
+    pthread_mutex_unlock(&lock);
+    passwords_free(passwords);
+    for (int i = 0; i <= SAME; i++) {
+        ck_assert_int_eq(told[i].job.right, i < SAME);
+        ck_assert_uint_eq(told[i].job.credentials.len, 0);
+    }
+    site_unref(&s);
+}
+END_TEST
+
+static void ignore(struct password_job *j)
+{
+    (void)j;
+}
+
+/* A password of its own for each n. */
+static enum password_answer check_nth(struct passwords *passwords, struct protection *p, struct password_job *j, int n,
+                                      int64_t now_s)
+{
+    char line[64];
+    struct lines l;
+    *j = (struct password_job){ .done = ignore };
+    snprintf(line, sizeof line, "Authorization: Basic YWxpY2U6%c%c%c%c", 'a' + n / 10, 'a' + n % 10, 'a', 'a');
+    ck_assert_int_eq(protection_check(p, section_of(&l, line), &j->credentials), PROTECTION_ASKS);
+    return passwords_check(passwords, j, now_s);
+}
+
+START_TEST(checks_that_wait_are_bounded)
+{
+    struct site *s = protected_site(ALICE);
+    struct protection *p = s->routes[0]->protection;
+    struct passwords *passwords = passwords_new(); /* nobody works */
+    struct password_job jobs[PASSWORD_CHECKS_MAX + 2];
+    int n = 0;
+    for (; n < PROTECTION_TRIES; n++) ck_assert_int_eq(check_nth(passwords, p, &jobs[n], n, 1), PASSWORD_ASKED);
+    ck_assert_int_eq(check_nth(passwords, p, &jobs[n], n, 1), PASSWORD_TOO_MANY);
+    ck_assert_uint_eq(jobs[n].credentials.len, 0);
+    for (; n < PASSWORD_CHECKS_MAX; n++) ck_assert_int_eq(check_nth(passwords, p, &jobs[n], n, n), PASSWORD_ASKED);
+    ck_assert_int_eq(check_nth(passwords, p, &jobs[n], n, 100), PASSWORD_BUSY);
+    ck_assert_int_eq(check_nth(passwords, p, &jobs[n + 1], 0, 100), PASSWORD_ASKED); /* the same as one that waits */
+    passwords_free(passwords);
     site_unref(&s);
 }
 END_TEST
@@ -459,6 +583,9 @@ int main(void)
     tcase_add_test(t, a_redirect_is_filled_in);
     tcase_add_test(t, credentials_are_checked);
     tcase_add_test(t, guessing_passwords_is_slowed_down);
+    tcase_add_test(t, a_reload_forgets_only_users_that_have_changed);
+    tcase_add_test(t, requests_with_the_same_password_are_one_check);
+    tcase_add_test(t, checks_that_wait_are_bounded);
     tcase_add_test(t, a_site_lives_as_long_as_its_last_lease);
     tcase_add_loop_test(t, a_block_contains_its_addresses, 0, ROWS(blocks));
     tcase_add_test(t, what_is_no_block_is_refused);
