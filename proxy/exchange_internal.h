@@ -18,7 +18,7 @@ enum {
 enum exchange_state {
     EXCHANGE_LOOKUP,
     EXCHANGE_PASSWORD, /* waits for its check */
-    EXCHANGE_STORE, /* a look-up runs on a reader thread */
+    EXCHANGE_STORE,    /* a look-up runs on a reader thread */
     EXCHANGE_DECIDE,
     EXCHANGE_CONTENT,  /* QUERY: its content is part of the key */
     EXCHANGE_FLIGHT,   /* waits for a fetch */
