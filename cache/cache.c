@@ -402,7 +402,7 @@ static void number_content(struct cache *c, struct object *o)
     if (lies_inside_record(o)) {
         o->content_number = 0;
         o->keeps_content = false;
-    } else if (o->content_number == 0 && o->content_length > 0) {
+    } else if (o->content_number == 0 && object_content_length(o) > 0) {
         o->content_number = store_next_number(c->store);
     } else {
         return;
@@ -424,7 +424,7 @@ static struct store_put put_of(const struct object *o)
                              .fetch_seq = head->fetch_seq,
                              .pinned = head->stored.pinned_until_s != 0,
                              .keeps_content = o->keeps_content };
-    if (put.content_number != 0) put.content_len = (size_t)o->content_length;
+    if (put.content_number != 0) put.content_len = (size_t)object_content_length(o);
     if (head->kind == RECORD_VARY) return put; /* its tags are variants */
     put.tags = record_tags(record);
     put.tag_count = head->tag_count;

@@ -5,10 +5,11 @@
 
 enum { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN, QUEUE_PINNED };
 
-bool eviction_init(struct eviction *e, size_t ghost_slots)
+bool eviction_init(struct eviction *e, size_t ghost_slots,
+                   uint32_t (*hash_of)(void *arg, const struct eviction_node *n), void *arg)
 {
     assert(ghost_slots > 0 && (ghost_slots & (ghost_slots - 1)) == 0);
-    *e = (struct eviction){ .ghost_mask = ghost_slots - 1 };
+    *e = (struct eviction){ .ghost_mask = ghost_slots - 1, .hash_of = hash_of, .hash_arg = arg };
     e->ghosts = calloc(ghost_slots, sizeof *e->ghosts);
     return e->ghosts != NULL;
 }
@@ -35,7 +36,7 @@ static void push(struct eviction *e, struct eviction_node *n, uint8_t queue)
     else
         q->oldest = n;
     q->newest = n;
-    q->bytes += n->bytes;
+    q->bytes += eviction_node_bytes(n);
     e->held++;
 }
 
@@ -50,7 +51,7 @@ static void push_oldest(struct eviction *e, struct eviction_node *n, uint8_t que
     else
         q->newest = n;
     q->oldest = n;
-    q->bytes += n->bytes;
+    q->bytes += eviction_node_bytes(n);
     e->held++;
 }
 
@@ -66,7 +67,7 @@ void eviction_remove(struct eviction *e, struct eviction_node *n)
         n->older->newer = n->newer;
     else
         q->oldest = n->newer;
-    q->bytes -= n->bytes;
+    q->bytes -= eviction_node_bytes(n);
     e->held--;
     n->queue = QUEUE_NONE;
 }
@@ -94,31 +95,34 @@ static bool take_ghost(struct eviction *e, uint32_t hash)
 
 static void leave_ghost(struct eviction *e, const struct eviction_node *n)
 {
-    *ghost_of(e, n->hash) = (struct eviction_ghost){ fingerprint(n->hash), ++e->left };
+    uint32_t hash = e->hash_of(e->hash_arg, n);
+    *ghost_of(e, hash) = (struct eviction_ghost){ fingerprint(hash), ++e->left };
 }
 
-void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes)
+static void begin(struct eviction_node *n, uint64_t bytes)
 {
-    n->bytes = bytes;
-    n->hash = hash;
+    assert(bytes >> 48 == 0);
+    n->bytes_low = (uint32_t)bytes;
+    n->bytes_high = (uint16_t)(bytes >> 32);
     atomic_store_explicit(&n->frequency, 0, memory_order_relaxed);
-    push(e, n, take_ghost(e, hash) ? QUEUE_MAIN : QUEUE_SMALL);
 }
 
-void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes)
+void eviction_add(struct eviction *e, struct eviction_node *n, uint64_t bytes)
 {
-    n->bytes = bytes;
-    n->hash = hash;
-    atomic_store_explicit(&n->frequency, 0, memory_order_relaxed);
-    (void)take_ghost(e, hash);
+    begin(n, bytes);
+    push(e, n, take_ghost(e, e->hash_of(e->hash_arg, n)) ? QUEUE_MAIN : QUEUE_SMALL);
+}
+
+void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint64_t bytes)
+{
+    begin(n, bytes);
+    (void)take_ghost(e, e->hash_of(e->hash_arg, n));
     push_oldest(e, n, QUEUE_MAIN);
 }
 
-void eviction_add_pinned(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes)
+void eviction_add_pinned(struct eviction *e, struct eviction_node *n, uint64_t bytes)
 {
-    n->bytes = bytes;
-    n->hash = hash;
-    atomic_store_explicit(&n->frequency, 0, memory_order_relaxed);
+    begin(n, bytes);
     push(e, n, QUEUE_PINNED);
 }
 

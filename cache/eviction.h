@@ -13,10 +13,11 @@
 
 enum { EVICTION_SMALL_PERCENT = 10, EVICTION_FREQUENCY_MAX = 3, EVICTION_REFUSALS_MAX = 128 };
 
+/* One of these in every response in memory: 24 bytes. */
 struct eviction_node {
     struct eviction_node *newer, *older;
-    uint64_t bytes;
-    uint32_t hash;             /* of the key, for the ghosts */
+    uint32_t bytes_low; /* eviction_node_bytes */
+    uint16_t bytes_high;
     _Atomic uint8_t frequency; /* uses since it was last looked at, at most EVICTION_FREQUENCY_MAX */
     uint8_t queue;             /* 0: in none */
 };
@@ -36,19 +37,23 @@ struct eviction {
     struct eviction_queue small, main, pinned; /* the hand does not visit the pinned */
     struct eviction_ghost *ghosts;             /* hash table, newest replaces oldest in its place */
     size_t ghost_mask;
+    uint32_t (*hash_of)(void *arg, const struct eviction_node *n);
+    void *hash_arg;
     uint32_t held;    /* entries in all queues */
     uint32_t left;    /* the small queue unused, so far */
     unsigned refused; /* in a row */
 };
 
-/** @param ghost_slots  a power of two; at least the number of entries the tier is likely to hold */
-MUST_USE bool eviction_init(struct eviction *e, size_t ghost_slots);
+/** @param ghost_slots  a power of two; at least the number of entries the tier is likely to hold
+ *  @param hash_of      of an entry's key, for the ghosts */
+MUST_USE bool eviction_init(struct eviction *e, size_t ghost_slots,
+                            uint32_t (*hash_of)(void *arg, const struct eviction_node *n), void *arg);
 void eviction_free(struct eviction *e);
-void eviction_add(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+void eviction_add(struct eviction *e, struct eviction_node *n, uint64_t bytes);
 /** Add one that is known to be in use, but less so than all that are there: it is the first of the main queue to be looked at. */
-void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+void eviction_add_oldest(struct eviction *e, struct eviction_node *n, uint64_t bytes);
 /** Add one that does not leave until it is unpinned. */
-void eviction_add_pinned(struct eviction *e, struct eviction_node *n, uint32_t hash, uint64_t bytes);
+void eviction_add_pinned(struct eviction *e, struct eviction_node *n, uint64_t bytes);
 bool eviction_is_pinned(const struct eviction_node *n);
 /** One of the pinned after the other, for a look whether its pin is over; NULL: there are none. */
 struct eviction_node *eviction_next_pin(struct eviction *e);
@@ -67,6 +72,11 @@ struct eviction_node *eviction_next(struct eviction *e, bool (*may_leave)(const 
 static inline uint64_t eviction_bytes(const struct eviction *e)
 {
     return e->small.bytes + e->main.bytes;
+}
+
+static inline uint64_t eviction_node_bytes(const struct eviction_node *n)
+{
+    return (uint64_t)n->bytes_high << 32 | n->bytes_low;
 }
 
 static inline void eviction_touch(struct eviction_node *n)

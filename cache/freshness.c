@@ -138,7 +138,7 @@ void stored_head_by(const struct request_head *request, const struct response_he
     bool authorized = field_first(request->fields, FIELD_AUTHORIZATION) != NULL;
 
     *out = (struct stored_head){
-        .response_time_s = times->response_time_s,
+        .response_time_s = (uint32_t)times->response_time_s,
         .last_modified_s = has_modified ? modified_s : -1,
         .content_length = -1,
         .initial_age_s = initial_age_s(fields, date_s, times),

@@ -36,20 +36,19 @@ enum stored_flag {
 /* What reuse needs of a stored response, in numbers; small because there is one per stored response. Goes into the
  * record byte for byte (fixed-width members, no pointers). */
 struct stored_head {
-    int64_t response_time_s;               /* when the head had arrived; the clock is UTC seconds */
     int64_t last_modified_s;               /* -1: none */
     int64_t content_first, content_length; /* of a part: where it begins, and the length of the whole (-1: unknown) */
+    uint32_t response_time_s;              /* when the head had arrived; the clock is UTC seconds */
     int32_t initial_age_s;                 /* corrected_initial_age, §4.2.3 */
     int32_t lifetime_s;                    /* explicit lifetime; -1: the response says none */
     int32_t since_modified_s;              /* Date minus Last-Modified, for the heuristic; -1: no Last-Modified */
     int32_t swr_s, sie_s;                  /* RFC 5861; -1: the response says nothing */
     int32_t fetch_ms;                      /* how long the fetch took until the last byte */
+    uint32_t pinned_until_s;               /* UTC seconds: eviction leaves it alone until then; 0: it is not pinned */
     uint16_t status;
     uint16_t flags; /* enum stored_flag */
     uint8_t source; /* enum lifetime_source of lifetime_s */
     uint8_t reserved[3];
-    uint32_t pinned_until_s; /* UTC seconds: eviction leaves it alone until then; 0: it is not pinned */
-    uint32_t reserved2;
 };
 
 struct response_times {

@@ -32,6 +32,18 @@ struct memory {
     _Atomic unsigned next_shard; /* whose turn it is to give when a shard has nothing left to give */
 };
 
+static struct object *object_of_node(const struct eviction_node *n)
+{
+    return HOLDER_OF(n, struct object, node);
+}
+
+static uint32_t hash_of(void *arg, const struct eviction_node *n)
+{
+    (void)arg;
+    const struct store_id *id = &object_of_node(n)->id;
+    return (uint32_t)(id->key[1] ^ id->variant);
+}
+
 static bool shard_init(struct shard *s, uint64_t budget)
 {
     size_t ghosts = GHOSTS_MIN;
@@ -39,7 +51,7 @@ static bool shard_init(struct shard *s, uint64_t budget)
     pthread_mutex_init(&s->lock, NULL);
     s->buckets = calloc(BUCKETS_FIRST, sizeof(struct object *));
     s->mask = BUCKETS_FIRST - 1;
-    return s->buckets != NULL && eviction_init(&s->eviction, ghosts);
+    return s->buckets != NULL && eviction_init(&s->eviction, ghosts, hash_of, NULL);
 }
 
 struct memory *memory_new(uint64_t limit_bytes)
@@ -133,12 +145,12 @@ static void give_back(struct memory *m, uint64_t bytes)
 static void count_unpinned(struct memory *m, struct shard *s, const struct eviction_node *n)
 {
     s->pinned--;
-    atomic_fetch_sub_explicit(&m->pinned_bytes, n->bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&m->pinned_bytes, eviction_node_bytes(n), memory_order_relaxed);
 }
 
 static int64_t held_by(const struct object *o)
 {
-    return o->body != NULL && o->content != NULL ? o->content_length : 0;
+    return o->body != NULL && o->content != NULL ? object_content_length(o) : 0;
 }
 
 static void count_inside(struct memory *m, int64_t bytes)
@@ -153,16 +165,11 @@ static struct object *detach(struct memory *m, struct shard *s, struct object **
     *at = o->next;
     o->next = NULL;
     s->entries--;
-    give_back(m, o->node.bytes);
+    give_back(m, eviction_node_bytes(&o->node));
     count_inside(m, -held_by(o));
     if (eviction_is_pinned(&o->node)) count_unpinned(m, s, &o->node);
     if (o->node.queue != 0) eviction_remove(&s->eviction, &o->node);
     return o;
-}
-
-static struct object *object_of_node(const struct eviction_node *n)
-{
-    return HOLDER_OF(n, struct object, node);
 }
 
 static bool may_leave(const struct eviction_node *n)
@@ -310,14 +317,13 @@ bool memory_is_pinned(struct memory *m, const struct store_id *id)
 
 static void enqueue(struct memory *m, struct shard *s, struct object *o, uint64_t bytes, enum memory_put how)
 {
-    uint32_t hash = (uint32_t)(o->id.key[1] ^ o->id.variant);
     if (takes_pin(m, o, bytes)) {
-        eviction_add_pinned(&s->eviction, &o->node, hash, bytes);
+        eviction_add_pinned(&s->eviction, &o->node, bytes);
         s->pinned++;
     } else if (how == MEMORY_IF_ROOM) {
-        eviction_add_oldest(&s->eviction, &o->node, hash, bytes);
+        eviction_add_oldest(&s->eviction, &o->node, bytes);
     } else {
-        eviction_add(&s->eviction, &o->node, hash, bytes);
+        eviction_add(&s->eviction, &o->node, bytes);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+_Static_assert(sizeof(struct object) + sizeof(struct record_head) <= 200, "what a response costs in memory by itself");
 _Static_assert(sizeof(struct object) % 8 == 0, "the record behind an object is 8-byte aligned");
 
 enum { ALLOCATION_BYTES = 16 }; /* what malloc itself takes for each piece */
@@ -21,11 +22,10 @@ struct object *object_of_memory(void *memory, size_t record_len, const struct st
     };
     atomic_init(&o->refs, 1);
     const struct record_head *head = object_head(o);
-    o->content_length = head->content_length;
     atomic_init(&o->checked_seq, head->fetch_seq);
     struct view whole = body != NULL ? body_whole(body) : record_content(head, record_len);
     o->content = whole.at;
-    if (whole.at != NULL) o->content_length = (int64_t)whole.len;
+    assert(whole.at == NULL || (int64_t)whole.len == head->content_length);
     if (body != NULL && content_number != 0) body_set_record(body, id);
     return o;
 }

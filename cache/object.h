@@ -14,22 +14,21 @@
 
 enum { OBJECT_INLINE_MAX = 8 * 1024 }; /* fetched content up to this is copied behind the record: one allocation */
 
+/* One for every response in memory: every byte counts. */
 struct object {
     atomic_uint refs;
+    uint32_t record_len;
     atomic_bool stale_marked; /* purged softly: purge.c said so when it was last checked */
     atomic_bool unwritten;    /* waits for the store: memory keeps it until then */
+    bool puts_content;        /* cache.c: the content goes into the store with the record, under content_number */
+    bool keeps_content;       /* a freshened head: the content under content_number has a record already */
     struct store_id id;
     _Atomic uint64_t checked_seq;    /* no purge up to this number matches */
     struct body *body;               /* NULL: the content is inside the record */
     _Atomic uint64_t content_number; /* in the store; 0: inside the record there too, or not stored */
-    bool puts_content;   /* cache.c: the content goes into the store with the record, under content_number */
-    bool keeps_content;  /* a freshened head: the content under content_number has a record already */
-    const char *content; /* in one piece; NULL: read through the body */
-    int64_t content_length;
-    uint32_t record_len;
-    _Atomic uint32_t refreshing; /* a refresh behind is under way */
-    struct object *next;         /* memory.c: same bucket */
-    struct eviction_node node;   /* memory.c */
+    const char *content;             /* in one piece; NULL: read through the body */
+    struct object *next;             /* memory.c: same bucket */
+    struct eviction_node node;       /* memory.c */
 };
 
 /** Bytes to leave free before a record that is to become an object. */
@@ -52,6 +51,11 @@ static inline const void *object_record(const struct object *o)
 static inline const struct record_head *object_head(const struct object *o)
 {
     return record_head_of(object_record(o));
+}
+/** Of the whole content; 0 while it fills and its length is not known. */
+static inline int64_t object_content_length(const struct object *o)
+{
+    return object_head(o)->content_length;
 }
 /** What it costs the memory tier: everything that goes when it goes. */
 size_t object_memory_bytes(const struct object *o);

@@ -2,13 +2,30 @@
 
 #include <assert.h>
 
-/* A line: id, name length, value length (16 bits each, little endian as the machine has it), name NUL value NUL. */
-enum { LINE_HEAD = 6 };
+/* A line: id and lengths in 32 bits (as the machine has them), name NUL value NUL. */
+enum { LINE_HEAD = 4, ID_BITS = 6, NAME_BITS = 12, VALUE_BITS = 14 };
+_Static_assert(FIELD_ID_COUNT <= 1 << ID_BITS && ID_BITS + NAME_BITS + VALUE_BITS == 32, "one word");
+_Static_assert(RECORD_NAME_MAX < 1 << NAME_BITS && RECORD_VALUE_MAX < 1 << VALUE_BITS, "as record.h promises");
+
+struct line_head {
+    unsigned id;
+    size_t name_len, value_len;
+};
+
+static struct line_head line_head_at(const void *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return (struct line_head){ word & ((1u << ID_BITS) - 1), word >> ID_BITS & ((1u << NAME_BITS) - 1),
+                               word >> (ID_BITS + NAME_BITS) };
+}
 
 static size_t line_size(const struct field *f)
 {
     return LINE_HEAD + f->name.len + 1 + f->value.len + 1;
 }
+
+_Static_assert(KEY_TEXT_MAX <= UINT16_MAX && VARIANT_TEXT_MAX <= UINT16_MAX, "lengths of 16 bits");
 
 static size_t lines_size(struct field_section fields)
 {
@@ -31,8 +48,10 @@ static char *put(char *at, const void *bytes, size_t len)
 
 static char *put_line(char *at, const struct field *f)
 {
-    uint16_t head[3] = { (uint16_t)f->id, (uint16_t)f->name.len, (uint16_t)f->value.len };
-    at = put(at, head, sizeof head);
+    assert(f->name.len <= RECORD_NAME_MAX && f->value.len <= RECORD_VALUE_MAX);
+    uint32_t head =
+        (uint32_t)f->id | (uint32_t)f->name.len << ID_BITS | (uint32_t)f->value.len << (ID_BITS + NAME_BITS);
+    at = put(at, &head, sizeof head);
     at = put(at, f->name.at, f->name.len);
     *at++ = '\0';
     at = put(at, f->value.at, f->value.len);
@@ -42,15 +61,16 @@ static char *put_line(char *at, const struct field *f)
 
 void record_write(const struct record_inputs *in, void *to)
 {
-    assert(in->fields.count <= RECORD_FIELDS_MAX);
+    assert(in->fields.count <= RECORD_FIELDS_MAX && in->tag_count <= UINT16_MAX);
+    assert(in->key.len <= KEY_TEXT_MAX && in->variant.len <= VARIANT_TEXT_MAX);
     struct record_head head = {
         .format = RECORD_FORMAT,
-        .kind = (uint16_t)in->kind,
+        .kind = (uint8_t)in->kind,
         .field_count = (uint16_t)in->fields.count,
-        .key_len = (uint32_t)in->key.len,
-        .variant_len = (uint32_t)in->variant.len,
+        .key_len = (uint16_t)in->key.len,
+        .variant_len = (uint16_t)in->variant.len,
         .fields_len = (uint32_t)lines_size(in->fields),
-        .tag_count = (uint32_t)in->tag_count,
+        .tag_count = (uint16_t)in->tag_count,
         .content_length = in->content_length,
         .fetch_seq = in->fetch_seq,
         .stored = in->stored,
@@ -121,13 +141,12 @@ struct record_walk record_lines(const void *record)
 bool record_line_next(struct record_walk *w, struct record_line *out)
 {
     if (w->at == w->end) return false;
-    uint16_t head[3];
-    memcpy(head, w->at, sizeof head);
+    struct line_head head = line_head_at(w->at);
     const char *name = (const char *)w->at + LINE_HEAD;
-    out->id = (enum field_id)head[0];
-    out->name = view_of(name, head[1]);
-    out->value = view_of(name + head[1] + 1, head[2]);
-    w->at += LINE_HEAD + head[1] + 1 + head[2] + 1;
+    out->id = (enum field_id)head.id;
+    out->name = view_of(name, head.name_len);
+    out->value = view_of(name + head.name_len + 1, head.value_len);
+    w->at += LINE_HEAD + head.name_len + 1 + head.value_len + 1;
     return true;
 }
 
@@ -154,12 +173,11 @@ static bool lines_are_sound(const unsigned char *at, size_t len, size_t count)
 {
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        uint16_t head[3];
         if (len - used < LINE_HEAD) return false;
-        memcpy(head, at + used, sizeof head);
-        size_t size = (size_t)LINE_HEAD + head[1] + 1 + head[2] + 1;
-        if (head[0] >= FIELD_ID_COUNT || size > len - used) return false;
-        if (at[used + LINE_HEAD + head[1]] != '\0' || at[used + size - 1] != '\0') return false;
+        struct line_head head = line_head_at(at + used);
+        size_t size = (size_t)LINE_HEAD + head.name_len + 1 + head.value_len + 1;
+        if (head.id >= FIELD_ID_COUNT || size > len - used) return false;
+        if (at[used + LINE_HEAD + head.name_len] != '\0' || at[used + size - 1] != '\0') return false;
         used += size;
     }
     return used == len;

@@ -7,7 +7,7 @@
 #include "cache/freshness.h"
 #include "cache/key.h"
 
-enum { RECORD_FORMAT = 1, RECORD_FIELDS_MAX = 256 };
+enum { RECORD_FORMAT = 2, RECORD_FIELDS_MAX = 256, RECORD_NAME_MAX = 4095, RECORD_VALUE_MAX = 16383 /* bytes */ };
 
 enum record_kind {
     RECORD_RESPONSE = 1,
@@ -17,9 +17,11 @@ enum record_kind {
 /* The fixed beginning; 8-byte aligned. All lengths in bytes. What follows, in this order: tag hashes, key text, variant
  * text, field lines, content. */
 struct record_head {
-    uint32_t format;
-    uint16_t kind, field_count;
-    uint32_t key_len, variant_len, fields_len, tag_count;
+    uint16_t format;
+    uint8_t kind, reserved;
+    uint16_t field_count, tag_count;
+    uint16_t key_len, variant_len;
+    uint32_t fields_len;
     int64_t content_length; /* of the content, wherever it is */
     uint64_t fetch_seq;     /* purge sequence at which its fetch began */
     struct stored_head stored;
@@ -29,7 +31,7 @@ struct record_inputs {
     enum record_kind kind;
     struct view key, variant;
     struct stored_head stored;
-    struct field_section fields; /* those that are stored, no others */
+    struct field_section fields; /* those that are stored, no others; within RECORD_NAME_MAX and RECORD_VALUE_MAX */
     const uint64_t *tags;
     size_t tag_count;
     uint64_t fetch_seq;

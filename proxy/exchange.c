@@ -465,7 +465,7 @@ static bool covers(const struct exchange *x, const struct object *o)
     struct field room[RECORD_FIELDS_MAX];
     const struct stored_head *s = &object_head(o)->stored;
     if ((s->flags & STORED_PARTIAL) == 0) return true;
-    return precondition_part_covers(x->request, s, record_section(object_record(o), room), o->content_length,
+    return precondition_part_covers(x->request, s, record_section(object_record(o), room), object_content_length(o),
                                     exchange_now_s(x));
 }
 
@@ -697,7 +697,7 @@ static void after_shared_response(struct exchange *x)
             return;
         }
     }
-    if (awaits_rest(x, o->body, o->content_length)) return;
+    if (awaits_rest(x, o->body, object_content_length(o))) return;
     if (!mine) note_shared(x);
     if (broke_already(x, o->body)) return;
     x->outcome.stored = mine && x->flight->stored;

@@ -340,8 +340,8 @@ void answer_from_object(struct exchange *x, struct object *o)
     struct source s = { .status = object_head(o)->stored.status,
                         .record = object_record(o),
                         .content = o->content,
-                        .length = o->content_length,
-                        .content_length = o->content_length,
+                        .length = object_content_length(o),
+                        .content_length = object_content_length(o),
                         .age_s = x->decision.age_s };
     const struct stored_head *head = &object_head(o)->stored;
     s.http_1_0 = (head->flags & STORED_HTTP_1_0) != 0;

@@ -110,7 +110,7 @@ static enum freshened_end end_of(const struct fetch *f, const struct object *o)
     struct response_head head = { .status = s->status, .fields = record_section(object_record(o), room) };
     struct request_head get = f->request; /* what is stored answered one, even where a HEAD has freshened it */
     if (get.method == METHOD_HEAD) get.method = METHOD_GET;
-    struct storable_decision d = storable_decide(&get, &head, &f->route->policy, s, o->content_length);
+    struct storable_decision d = storable_decide(&get, &head, &f->route->policy, s, object_content_length(o));
     if (!is_same_variant(f, o, head.fields)) return FRESHENED_GOES;
     if (d.verdict == STORABLE_YES) return FRESHENED_IS_KEPT;
     return storable_reason_is_of_request(d.reason) ? FRESHENED_IS_LENT : FRESHENED_GOES;
@@ -144,7 +144,7 @@ void fetch_confirm(struct fetch *f, const struct response_head *head)
     if (f->stored == NULL || head->status != 200) return;
     if ((object_head(f->stored)->stored.flags & STORED_PARTIAL) != 0) return;
     struct object *o = NULL;
-    if (head_confirms(record_section(object_record(f->stored), room), f->stored->content_length, head->fields))
+    if (head_confirms(record_section(object_record(f->stored), room), object_content_length(f->stored), head->fields))
         o = freshened(f, f->response.fields);
     switch (o != NULL ? end_of(f, o) : FRESHENED_GOES) {
     case FRESHENED_IS_KEPT: cache_admit(f->worker->weir->cache, o, NULL, NULL); break;
@@ -171,7 +171,7 @@ void fetch_plan_completion(struct fetch *f)
     const struct object *o = f->stored;
     if (o == NULL || f->validating || f->request.method != METHOD_GET || f->upload != NULL) return;
     const struct stored_head *s = &object_head(o)->stored;
-    int64_t end = s->content_first + o->content_length;
+    int64_t end = s->content_first + object_content_length(o);
     bool fits = s->content_length <= cache_whole_limit_bytes(f->worker->weir->cache) && o->content != NULL;
     if ((s->flags & STORED_PARTIAL) == 0 || (s->flags & STORED_STRONG_ETAG) == 0 || !fits) return;
     if (s->content_first == 0 && end < s->content_length)
@@ -197,7 +197,7 @@ bool fetch_add_stored_part(struct fetch *f, bool before)
 {
     bool is_before = object_head(f->stored)->stored.content_first == 0;
     if (is_before != before) return true;
-    return body_append(f->response.body, f->stored->content, (size_t)f->stored->content_length) == BODY_GO_ON;
+    return body_append(f->response.body, f->stored->content, (size_t)object_content_length(f->stored)) == BODY_GO_ON;
 }
 
 bool fetch_complete_head(struct fetch *f, const struct response_head *head)

@@ -1,6 +1,10 @@
 #include "proxy/origin_head.h"
 
+#include "cache/record.h"
 #include "headers/list.h"
+#include "proxy/origin.h"
+
+_Static_assert((int)ORIGIN_REPLY_HEAD_MAX <= (int)RECORD_VALUE_MAX, "any value can be stored");
 
 /* Digits of a length that is surely below 2^63; nobody sends more. */
 enum { LENGTH_DIGITS_MAX = 18 };
@@ -63,6 +67,7 @@ static const char *take_field(struct origin_head *h, struct view line)
     /* Blanks before the colon are taken off (RFC 9112 §5.1), but not where libraries differ about the framing. */
     struct view name = view_trim_ows(view_first(line, colon));
     struct view value = view_trim_ows(view_after(line, colon + 1));
+    if (name.len > RECORD_NAME_MAX) return "a field name that is too long";
     if (!field_name_is_valid(name)) return "a field name that is not a token";
     if (!field_value_is_valid(value)) return "a control character in a field";
     enum field_id id = field_id_of(name);

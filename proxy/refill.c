@@ -128,7 +128,7 @@ static bool begin(struct refill *r)
  * the thread already. */
 static void run(struct store_job *job)
 {
-    struct refill *r = (struct refill *)(void *)((char *)job - offsetof(struct refill, job));
+    struct refill *r = HOLDER_OF(job, struct refill, job);
     if (r->site == NULL && !begin(r)) {
         end(r, false);
         return;

@@ -26,6 +26,12 @@ static size_t ghost_slots(uint64_t shard_bytes)
     return ghosts;
 }
 
+static uint32_t hash_of(void *arg, const struct eviction_node *n)
+{
+    const struct s3_fifo *c = arg;
+    return (uint32_t)c->hashes[n - c->nodes];
+}
+
 static void s3_fifo_close(void *cache)
 {
     struct s3_fifo *c = cache;
@@ -41,7 +47,8 @@ static void *open_shards(const struct simulate_tier *t, unsigned shard_count)
     c->hashes = t->keys->hashes;
     c->shard_count = shard_count;
     for (unsigned i = 0; i < shard_count; i++) {
-        if (eviction_init(&c->shards[i], ghost_slots(t->size_bytes / SHARDS) * (SHARDS / shard_count))) continue;
+        if (eviction_init(&c->shards[i], ghost_slots(t->size_bytes / SHARDS) * (SHARDS / shard_count), hash_of, c))
+            continue;
         s3_fifo_close(c);
         return NULL;
     }
@@ -66,7 +73,7 @@ static bool s3_fifo_use(void *cache, uint32_t key)
 static void s3_fifo_add(void *cache, uint32_t key, uint64_t bytes)
 {
     struct s3_fifo *c = cache;
-    eviction_add(shard_of(c, key), &c->nodes[key], (uint32_t)c->hashes[key], bytes);
+    eviction_add(shard_of(c, key), &c->nodes[key], bytes);
     c->bytes += bytes;
     c->turn = ++c->next_turn;
 }
@@ -84,7 +91,7 @@ static uint32_t s3_fifo_evict(void *cache)
     const struct eviction_node *n = NULL;
     assert(c->bytes > 0);
     while (n == NULL) n = step_fairly(c);
-    c->bytes -= n->bytes;
+    c->bytes -= eviction_node_bytes(n);
     return (uint32_t)(n - c->nodes);
 }
 

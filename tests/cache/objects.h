@@ -52,7 +52,7 @@ static inline bool is_number(const struct object *o, unsigned n)
     char text[OBJECT_KEY_MAX];
     struct key k = key_of_number(n, text);
     if (!object_is_for(o, k.text, VIEW(""))) return false;
-    for (int64_t i = 0; i < o->content_length; i++)
+    for (int64_t i = 0; i < object_content_length(o); i++)
         if ((unsigned char)o->content[i] != n % 256) return false;
     return true;
 }

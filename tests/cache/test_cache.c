@@ -163,7 +163,7 @@ static bool is_whole(struct shelf *s, struct object *o, size_t len)
 {
     char *expected = content_of(len, (unsigned)len), *got = malloc(len + 1);
     size_t n = 0;
-    if (o->content_length != (int64_t)len) return false;
+    if (object_content_length(o) != (int64_t)len) return false;
     if (o->content != NULL) {
         memcpy(got, o->content, len);
         n = len;
@@ -499,7 +499,7 @@ static struct object *freshened(const struct object *old, uint64_t seq)
                                 .stored = object_head(old)->stored,
                                 .fields = record_section(record, room),
                                 .fetch_seq = seq,
-                                .content_length = old->content_length };
+                                .content_length = object_content_length(old) };
     in.stored.response_time_s++;
     if (old->body == NULL) in.content = record_content(record, old->record_len);
     struct object *o = object_new(&in, &old->id, old->body, old->content_number);

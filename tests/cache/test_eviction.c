@@ -11,11 +11,17 @@ struct tier {
     size_t held, room;
 };
 
+static uint32_t hash_of(void *arg, const struct eviction_node *n)
+{
+    const struct tier *t = arg;
+    return (uint32_t)((size_t)(n - t->nodes) * 0x9e3779b1u);
+}
+
 static struct tier *tier_new(size_t room)
 {
     struct tier *t = calloc(1, sizeof *t);
     ck_assert_ptr_nonnull(t);
-    ck_assert(eviction_init(&t->eviction, GHOSTS));
+    ck_assert(eviction_init(&t->eviction, GHOSTS, hash_of, t));
     t->room = room;
     return t;
 }
@@ -24,11 +30,6 @@ static void tier_free(struct tier *t)
 {
     eviction_free(&t->eviction);
     free(t);
-}
-
-static uint32_t hash_of(size_t name)
-{
-    return (uint32_t)(name * 0x9e3779b1u);
 }
 
 static bool is_held(const struct tier *t, size_t name)
@@ -53,7 +54,7 @@ static bool ask(struct tier *t, size_t name)
         return true;
     }
     while (t->held >= t->room) ck_assert_uint_lt(leave(t, NULL), ENTRIES);
-    eviction_add(&t->eviction, &t->nodes[name], hash_of(name), 1);
+    eviction_add(&t->eviction, &t->nodes[name], 1);
     t->held++;
     return false;
 }
@@ -145,9 +146,9 @@ static bool refuse(const struct eviction_node *n)
     return false;
 }
 
-static bool odd_bytes_may_leave(const struct eviction_node *n)
+static bool odd_ones_may_leave(const struct eviction_node *n)
 {
-    return n->hash % 2 == 1;
+    return (uintptr_t)n / sizeof *n % 2 == 1;
 }
 
 START_TEST(nothing_leaves_while_all_are_refused)
@@ -168,14 +169,14 @@ START_TEST(those_that_may_leave_do)
     struct tier *t = tier_new(100);
     for (size_t i = 0; i < 100; i++) (void)ask(t, i);
     size_t may = 0;
-    for (size_t i = 0; i < 100; i++) may += odd_bytes_may_leave(&t->nodes[i]);
+    for (size_t i = 0; i < 100; i++) may += odd_ones_may_leave(&t->nodes[i]);
     ck_assert(may > 0 && may < 100);
     for (size_t i = 0; i < may; i++) {
-        size_t name = leave(t, odd_bytes_may_leave);
+        size_t name = leave(t, odd_ones_may_leave);
         ck_assert_uint_lt(name, ENTRIES);
-        ck_assert(odd_bytes_may_leave(&t->nodes[name]));
+        ck_assert(odd_ones_may_leave(&t->nodes[name]));
     }
-    ck_assert_uint_eq(leave(t, odd_bytes_may_leave), ENTRIES);
+    ck_assert_uint_eq(leave(t, odd_ones_may_leave), ENTRIES);
     ck_assert_uint_eq(bytes_held(t), 100 - may);
     tier_free(t);
 }
@@ -189,7 +190,7 @@ static size_t walk(const struct eviction_queue *q, uint64_t *bytes)
     const struct eviction_node *older = NULL;
     for (const struct eviction_node *n = q->oldest; n != NULL; older = n, n = n->newer, count++) {
         ck_assert_ptr_eq(n->older, older);
-        *bytes += n->bytes;
+        *bytes += eviction_node_bytes(n);
     }
     ck_assert_ptr_eq(q->newest, older);
     return count;
@@ -205,7 +206,7 @@ START_TEST(the_queues_hold_each_entry_once)
         struct eviction_node *n = &t->nodes[state % NAMES];
         unsigned what = state >> 16 & 7;
         if (n->queue == 0)
-            eviction_add(&t->eviction, n, hash_of(state % NAMES), 1 + (state >> 8) % 1000), t->held++;
+            eviction_add(&t->eviction, n, 1 + (state >> 8) % 1000), t->held++;
         else if (what == 0)
             eviction_remove(&t->eviction, n), t->held--;
         else if (what == 1)

@@ -102,7 +102,7 @@ START_TEST(who_replaces_whom)
     ck_assert(put(m, 1, 20, cases[_i].seq_new, cases[_i].how));
     struct object *o = get(m, 1);
     ck_assert_ptr_nonnull(o);
-    ck_assert_int_eq(o->content_length, cases[_i].replaced ? 20 : 10);
+    ck_assert_int_eq(object_content_length(o), cases[_i].replaced ? 20 : 10);
     ck_assert_uint_eq(stats_of(m).entries, 1);
     ck_assert_uint_eq(stats_of(m).bytes, object_memory_bytes(o));
     object_unref(&o);
@@ -181,6 +181,48 @@ START_TEST(a_scan_leaves_the_hot_ones_where_they_are)
     }
     ck_assert_uint_eq(missed, 0);
     ck_assert_uint_gt(stats_of(m).evictions, SCAN / 2);
+    memory_free(m);
+}
+END_TEST
+
+/* ---- what a response costs beyond its fields and content */
+
+START_TEST(a_response_costs_at_most_300_bytes)
+{
+    enum { MANY = 20000, LEN = 1024, FIELDS = 4, COST_MAX = 300 };
+    static const char *const texts[FIELDS][2] = { { "Date", "Mon, 23 Nov 2026 21:16:47 GMT" },
+                                                  { "Content-Type", "application/json" },
+                                                  { "Cache-Control", "public, max-age=86400" },
+                                                  { "ETag", "\"0123456789abcdef\"" } };
+    static char content[LEN];
+    struct memory *m = memory_new(64 * MIB);
+    struct field lines[FIELDS];
+    size_t given = LEN;
+    uint64_t host_tag = 1;
+    for (size_t i = 0; i < FIELDS; i++) {
+        lines[i] = (struct field){ .name = view_of_str(texts[i][0]), .value = view_of_str(texts[i][1]) };
+        given += lines[i].name.len + lines[i].value.len;
+    }
+    for (unsigned n = 0; n < MANY; n++) {
+        char text[OBJECT_KEY_MAX];
+        int len = snprintf(text, sizeof text, "1\nGET\nhttps://api.example.com/v1/items/%u", n);
+        struct key k = { .text = view_of(text, (size_t)len) };
+        key_hash(k.text, k.hash);
+        struct store_id id = { .key = { k.hash[0], k.hash[1] } };
+        struct record_inputs in = { .kind = RECORD_RESPONSE,
+                                    .key = k.text,
+                                    .variant = VIEW(""),
+                                    .fields = { lines, FIELDS },
+                                    .tags = &host_tag,
+                                    .tag_count = 1,
+                                    .content_length = LEN,
+                                    .content = view_of(content, LEN) };
+        struct object *o = object_new(&in, &id, NULL, 0);
+        ck_assert(memory_put(m, o, MEMORY_REPLACE));
+        object_unref(&o);
+    }
+    ck_assert_uint_eq(stats_of(m).entries, MANY);
+    ck_assert_uint_le(stats_of(m).bytes / MANY - given, COST_MAX);
     memory_free(m);
 }
 END_TEST
@@ -331,7 +373,7 @@ END_TEST
 static bool keep_even(void *arg, struct object *o)
 {
     (*(unsigned *)arg)++;
-    return o->content_length % 2 == 0;
+    return object_content_length(o) % 2 == 0;
 }
 
 START_TEST(a_sweep_sees_each_and_removes_those_denied)
@@ -485,6 +527,7 @@ int main(void)
     tcase_add_test(t, only_the_expected_one_is_removed);
     tcase_add_test(t, what_is_too_large_is_not_kept_and_takes_the_old_one_along);
     tcase_add_test(t, a_scan_leaves_the_hot_ones_where_they_are);
+    tcase_add_test(t, a_response_costs_at_most_300_bytes);
     tcase_add_test(t, what_is_pinned_stays_until_its_time_is_over);
     tcase_add_test(t, pins_have_half_of_memory);
     tcase_add_test(t, what_is_not_written_yet_stays);

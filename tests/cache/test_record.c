@@ -82,6 +82,29 @@ START_TEST(a_record_gives_back_what_it_was_made_of)
 }
 END_TEST
 
+START_TEST(a_line_may_be_as_long_as_is_promised)
+{
+    static char name[RECORD_NAME_MAX], value[RECORD_VALUE_MAX];
+    memset(name, 'n', sizeof name);
+    memset(value, 'v', sizeof value);
+    struct field line = { .id = FIELD_ID_COUNT - 1,
+                          .name = view_of(name, sizeof name),
+                          .value = view_of(value, sizeof value) };
+    struct record_inputs in = { .kind = RECORD_RESPONSE, .key = VIEW(""), .variant = VIEW(""), .fields = { &line, 1 } };
+    size_t len = record_size(&in);
+    char *record = malloc(len);
+    record_write(&in, record);
+    ck_assert(record_is_sound(view_of(record, len)));
+    struct record_walk w = record_lines(record);
+    struct record_line got;
+    ck_assert(record_line_next(&w, &got));
+    ck_assert_int_eq(got.id, line.id);
+    ck_assert(view_equal(got.name, line.name) && view_equal(got.value, line.value));
+    ck_assert(!record_line_next(&w, &got));
+    free(record);
+}
+END_TEST
+
 START_TEST(the_target_uri_is_found_inside_the_key)
 {
     static const struct {
@@ -150,10 +173,10 @@ START_TEST(what_the_head_says_must_be_so)
     case KIND: h.kind = 3; break;
     case COUNT: h.field_count++; break;
     case COUNT_LESS: h.field_count--; break;
-    case KEY: h.key_len = UINT32_MAX; break;
-    case VARIANT: h.variant_len = UINT32_MAX; break;
+    case KEY: h.key_len = UINT16_MAX; break;
+    case VARIANT: h.variant_len = UINT16_MAX; break;
     case FIELDS: h.fields_len = UINT32_MAX; break;
-    case TAGS: h.tag_count = UINT32_MAX; break;
+    case TAGS: h.tag_count = UINT16_MAX; break;
     case CONTENT: h.content_length++; break;
     case NEGATIVE: h.content_length = -1; break;
     case HUGE_CONTENT: h.content_length = INT64_MAX; break;
@@ -226,6 +249,7 @@ int main(void)
     TCase *t = tcase_create("record");
     tcase_add_loop_test(t, a_record_gives_back_what_it_was_made_of, 0, ROWS(rows));
     tcase_add_loop_test(t, the_target_uri_is_found_inside_the_key, 0, 6);
+    tcase_add_test(t, a_line_may_be_as_long_as_is_promised);
     tcase_add_loop_test(t, a_record_is_sound_with_its_content_or_without, 0, ROWS(rows));
     tcase_add_loop_test(t, a_record_cut_anywhere_is_not_sound, 0, ROWS(rows));
     tcase_add_loop_test(t, what_the_head_says_must_be_so, 0, 11);

@@ -1,5 +1,7 @@
 #include "proxy/origin_head.h"
 
+#include "cache/record.h"
+
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +167,14 @@ START_TEST(a_head_has_limits)
         used += (size_t)sprintf(text + used, "\r\n");
         const char *got = take(h, view_of(text, used));
         ck_assert_int_eq(strcmp(got, "too many fields") == 0, fields > ORIGIN_REPLY_FIELDS_MAX);
+    }
+    for (int name = RECORD_NAME_MAX; name <= RECORD_NAME_MAX + 1; name++) {
+        size_t used = (size_t)sprintf(text, "HTTP/1.1 200 OK\r\n");
+        memset(text + used, 'a', (size_t)name);
+        used += (size_t)name;
+        used += (size_t)sprintf(text + used, ": b\r\n\r\n");
+        const char *got = take(h, view_of(text, used));
+        ck_assert_int_eq(strcmp(got, "a field name that is too long") == 0, name > RECORD_NAME_MAX);
     }
     /* nothing but folds: what they add is never more than what they were */
     size_t used = (size_t)sprintf(text, "HTTP/1.1 200 OK\r\nA: b\r\n");
