@@ -231,6 +231,8 @@ static json_t *cache_status_json(const struct explain *e)
 
 static json_t *decision_json(const struct explain *e)
 {
+    json_t *of_route;
+    if (explain_route_answers(site_route(e->c->site, &e->head), &e->head, &of_route)) return of_route;
     const struct reuse_decision *d = &e->decision;
     int status = answer_status(e);
     json_t *json = json_object();
@@ -279,6 +281,7 @@ static json_t *route_json(const struct explain *e)
         admin_json_set(json, "line", json_integer((json_int_t)route->place.line));
     }
     admin_json_set(json, "stores", json_boolean(e->policy->store));
+    admin_json_set(json, "protected", json_boolean(route->protection != NULL));
     return json;
 }
 

@@ -41,4 +41,9 @@ json_t *explain_json(const struct explain_context *c, const struct explain_query
 json_t *explain_holding_json(const struct holding *h, const struct policy *p, struct purge_verdict purged,
                              const struct reuse_decision *selected_as, int64_t now_s);
 
+/** What the route answers before anything is looked up: credentials that are asked for, a redirect, a fixed answer.
+ *  @param decision  gets the JSON of the decision, NULL: no memory
+ *  @return          false: the request goes on, and nothing was set */
+MUST_USE bool explain_route_answers(const struct route *r, const struct request_head *request, json_t **decision);
+
 #endif

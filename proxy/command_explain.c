@@ -261,7 +261,9 @@ static void put_route(const json_t *e)
         printf("\n  origin: ");
         put(e, "route.origin");
     }
-    printf("%s\n", json_is_true(command_at(e, "route.stores")) ? "" : "; this route stores nothing");
+    if (json_is_true(command_at(e, "route.protected"))) printf("; this route asks for credentials");
+    bool forwards = json_is_string(command_at(e, "route.origin"));
+    printf("%s\n", !forwards || json_is_true(command_at(e, "route.stores")) ? "" : "; this route stores nothing");
 }
 
 static void put_decision(const struct command *c, const json_t *e)
@@ -316,6 +318,7 @@ static void put_not_stored(const struct command *c, const json_t *e)
 
 static void put_nothing_stored(const json_t *e)
 {
+    if (!json_is_string(command_at(e, "route.origin"))) return; /* a redirect, a fixed answer: nothing ever is */
     if (json_array_size(command_at(e, "vary")) > 0) {
         printf("\nNothing is stored for it; its responses are selected by ");
         put_list(command_at(e, "vary"), ", ");

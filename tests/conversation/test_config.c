@@ -263,6 +263,42 @@ START_TEST(explain_names_the_route)
 }
 END_TEST
 
+/* What explain says, and what the client hears. */
+static const struct {
+    const char *path, *status, *cache_status, *says;
+} route_answers[] = {
+    { "/staff/x", "401", "weir; detail=credentials",
+      "answered 401 (Unauthorized), with status 401\n  because the route \"staff\" is protected, and the request brings no "
+      "credentials (routes[].protect; RFC 9110 §11.6.1)" },
+    { "/old/x?a=b", "301", "weir; detail=redirect",
+      "redirected to https://new.example/old/x?a=b, with status 301\n  because the route \"/old/\" redirects "
+      "(routes[].redirect; RFC 9110 §15.4)" },
+    { "/hello", "200", "weir; detail=fixed-answer",
+      "answered by weir itself, with status 200\n  because the route \"/hello\" always gives this answer "
+      "(routes[].answer; RFC 9110 §15)" },
+    { "/gone", "410", "weir; detail=no-route", "answered by weir itself, with status 410" },
+};
+
+START_TEST(explain_says_what_a_route_answers_by_itself)
+{
+    struct scene *s = scene_with("routes:\n"
+                                 "- {name: staff, match: /staff/, protect: {tokens: [quincequince]}}\n"
+                                 "- {match: /old/, redirect: {to: \"https://new.example{path}{query}\", status: 301}}\n"
+                                 "- {match: /hello, answer: {status: 200, content: hi}}\n"
+                                 "- {match: /gone, answer: 410}\n");
+    struct command_result r;
+    process_run(
+        scene_weir(s),
+        say(s, "explain --admin 127.0.0.1:%d http://" HOST "%s", scene_weir(s)->admin_port, route_answers[_i].path),
+        &r);
+    if (r.status != 0 || strstr(r.out, route_answers[_i].says) == NULL) scene_fail(AT(s), "explain says: %s", r.out);
+    holds(s, strstr(r.out, say(s, "Cache-Status: %s\n", route_answers[_i].cache_status)) != NULL);
+    client_asks(s, say(s, "GET %s", route_answers[_i].path), "");
+    client_hears(s, route_answers[_i].status, say(s, "Cache-Status: %s", route_answers[_i].cache_status), NULL);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(check_says_what_it_understood_or_what_is_wrong)
 {
     struct scene *s = scene_begin_stopped();
@@ -292,6 +328,7 @@ int main(void)
         TEST(a_bad_configuration_changes_nothing),
         TEST(a_response_under_way_ends_under_the_old_configuration),
         TEST(explain_names_the_route),
+        TABLE(explain_says_what_a_route_answers_by_itself, route_answers),
         TEST(check_says_what_it_understood_or_what_is_wrong),
     };
     return converse("config", tests, COUNT(tests));

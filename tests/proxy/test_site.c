@@ -1,4 +1,5 @@
 /* Which route a request takes, and what a route does to it. */
+#include "proxy/admin_explain.h"
 #include "proxy/config.h"
 #include "proxy/passwords.h"
 #include "proxy/route_table.h"
@@ -420,6 +421,41 @@ START_TEST(a_reload_forgets_only_users_that_have_changed)
 }
 END_TEST
 
+static const struct {
+    const char *path, *fields, *verdict; /* NULL: the request goes on */
+} explained[] = {
+    { "/staff/", "", "refuse" },
+    { "/staff/", WRONG, "refuse" },
+    { "/staff/", "Authorization: Bearer quincequincf", "refuse" },
+    { "/staff/", RIGHT, NULL },
+    { "/staff/", "Authorization: Bearer quincequince", NULL },
+    { "/old", "", "redirect" },
+    { "/secret", "", "refuse" }, /* before it redirects */
+    { "/secret", RIGHT, "redirect" },
+    { "/gone", "", "answer" },
+    { "/other", "", NULL },
+};
+
+START_TEST(explain_decides_as_the_route_does)
+{
+    struct site *s = site_of("origin: http://127.0.0.1:3000\n"
+                             "routes:\n"
+                             "- {match: /staff/, protect: {tokens: [quincequince], users: {" ALICE "}}}\n"
+                             "- {match: /old, redirect: /new}\n"
+                             "- {match: /secret, redirect: /new, protect: {users: {" ALICE "}}}\n"
+                             "- {match: /gone, answer: 410}\n");
+    struct lines l;
+    struct request_head r = request_for("h.example", explained[_i].path);
+    r.fields = section_of(&l, explained[_i].fields);
+    json_t *decision = NULL;
+    bool answers = explain_route_answers(site_route(s, &r), &r, &decision);
+    ck_assert(answers == (explained[_i].verdict != NULL) && answers == (decision != NULL));
+    if (answers) ck_assert_str_eq(json_string_value(json_object_get(decision, "verdict")), explained[_i].verdict);
+    json_decref(decision);
+    site_unref(&s);
+}
+END_TEST
+
 /* ---- passwords that are checked elsewhere */
 
 struct told {
@@ -583,6 +619,7 @@ int main(void)
     tcase_add_test(t, a_redirect_is_filled_in);
     tcase_add_test(t, credentials_are_checked);
     tcase_add_test(t, guessing_passwords_is_slowed_down);
+    tcase_add_loop_test(t, explain_decides_as_the_route_does, 0, ROWS(explained));
     tcase_add_test(t, a_reload_forgets_only_users_that_have_changed);
     tcase_add_test(t, requests_with_the_same_password_are_one_check);
     tcase_add_test(t, checks_that_wait_are_bounded);
