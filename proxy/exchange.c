@@ -968,6 +968,12 @@ static void exchange_end(void *context, bool delivered, uint64_t bytes_sent)
     release_when_quiet(x);
 }
 
+static bool exchange_gives_way(void *context)
+{
+    struct exchange *x = context;
+    return x->fetch != NULL && fetch_gives_way(x->fetch);
+}
+
 static void exchange_refused(void *owner, int status, const struct front_peer *peer)
 {
     struct worker *k = owner;
@@ -982,5 +988,6 @@ const struct front_handler exchange_handler = {
     .content = exchange_content,
     .content_end = exchange_content_end,
     .end = exchange_end,
+    .gives_way = exchange_gives_way,
     .refused = exchange_refused,
 };

@@ -262,6 +262,12 @@ void fetch_forget_listener(struct fetch *f)
     if (!wanted && f->waiting) fetch_stop_waiting(f, "cancelled");
 }
 
+bool fetch_gives_way(struct fetch *f)
+{
+    if (f->ended || f->storing || f->waiting || f->in_background || flight_waiters(f->flight) > 1) return false;
+    return fetch_gate_gives_way(f) || (f->attempt->transfer != NULL && origin_gives_way(f->attempt->transfer));
+}
+
 struct duplex *fetch_take_connection(struct fetch *f)
 {
     struct duplex *d = f->connection;

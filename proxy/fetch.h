@@ -50,6 +50,10 @@ void fetch_unref(struct fetch **f);
 /** The exchange that began it is over. A fetch whose response nobody can use any more is broken off. */
 void fetch_forget_listener(struct fetch *f);
 
+/** Its only reader has come to a halt. @return whether others wait for its place at the origin, more of them than give way
+ *  already; then the reader must go, and the fetch with it */
+MUST_USE bool fetch_gives_way(struct fetch *f);
+
 /* The response as received, for the exchange that began the fetch: fields that may not be shared among them. Constant once
  * the flight is not OPEN; lives as long as the fetch. Names and values are NUL-terminated. */
 struct fetch_response {

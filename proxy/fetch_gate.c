@@ -38,8 +38,15 @@ enum gate_verdict fetch_enter_gate(struct fetch *f)
 
 void fetch_leave_gate(struct fetch *f)
 {
+    if (f->gives_place) origin_gate_gave_way(gate_of(f));
     if (f->has_place) origin_gate_leave(gate_of(f));
-    f->has_place = false;
+    f->has_place = f->gives_place = false;
+}
+
+bool fetch_gate_gives_way(struct fetch *f)
+{
+    if (!f->gives_place && f->has_place) f->gives_place = origin_gate_give_way(gate_of(f));
+    return f->gives_place;
 }
 
 void fetch_stop_waiting(struct fetch *f, const char *why)

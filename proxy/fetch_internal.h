@@ -55,7 +55,7 @@ struct fetch {
     struct loop_timer hedge_timer;
     struct gate_waiter waiter; /* for a place at the origin */
     struct loop_timer gate_timer;
-    bool waiting, has_place;
+    bool waiting, has_place, gives_place;
     struct servers_tried tried; /* who failed */
     unsigned tries;
     const char *refusal; /* why nobody was asked */
@@ -124,6 +124,8 @@ MUST_USE bool fetch_ask(struct fetch_attempt *a);
 /** GATE_WAIT: fetch_is_admitted or fetch_refuse is called later. */
 MUST_USE enum gate_verdict fetch_enter_gate(struct fetch *f);
 void fetch_leave_gate(struct fetch *f);
+/** Whether more wait for a place than will be given one by those who give way; then this one does. */
+MUST_USE bool fetch_gate_gives_way(struct fetch *f);
 /** One place more, without waiting for it; and back. */
 MUST_USE bool fetch_take_second_place(struct fetch *f);
 void fetch_leave_second_place(struct fetch *f);

@@ -23,6 +23,7 @@ enum {
     FRONT_TARGET_MAX = 8 * 1024,
     FRONT_REPLY_HEAD_MAX = 12 * 1024, /* what a reply's head may measure */
     FRONT_FIELDS_MAX = 256,
+    FRONT_GIVE_WAY_MS = 3000
 };
 
 struct front_peer {
@@ -51,6 +52,9 @@ struct front_handler {
     void (*content_end)(void *context, bool complete);
     /** The request is over, answered or not; the stream is gone after this. @param delivered  the reply went out whole */
     void (*end)(void *context, bool delivered, uint64_t bytes_sent);
+    /** The client of an unfinished request has neither sent nor taken anything for FRONT_GIVE_WAY_MS. May be NULL.
+     *  @return whether others wait for what the request holds; then it is broken off */
+    bool (*gives_way)(void *context);
     /** A request that the front end itself refused (400, 408, 413, 414, 431, 505...): for counting and the log. */
     void (*refused)(void *owner, int status, const struct front_peer *peer);
 };

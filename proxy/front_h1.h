@@ -34,6 +34,7 @@ enum {
     LINGER_MS = 2000,               /* a socket closed on a client that still sends is read this long, */
     LINGER_BYTES_MAX = 1024 * 1024, /* this far, */
     LINGERERS_MAX = 256,            /* and for this many clients */
+    REQUEST_LOOK_MS = 1000,         /* between two looks at a connection amid a request, at most */
     DRAIN_FRESH_MS = 1000,          /* a connection without a request yet is given this much when draining */
     INTERIM_BYTES_MAX = 4 * 1024    /* a larger interim response is dropped */
 };

@@ -120,7 +120,8 @@ void front_accept_stop(struct front *f)
 }
 
 /* ---- deadlines
- * One timer for each connection, which looks at it every quarter of head_ms; a request pays for none of this. MHD reads
+ * One timer for each connection, which looks at it every quarter of head_ms, amid a request each second; a request pays for
+ * none of this. MHD reads
  * heads unseen, but the kernel counts the bytes that came in and those the client acknowledged. */
 
 struct tcp_counts {
@@ -156,7 +157,10 @@ static bool is_stalled(struct conn *c, int64_t now, const struct tcp_counts *t)
         return false;
     }
     if (t->closed_by_client && s->request.has_content && !s->content_over) return true;
-    return now - c->progress_ms >= c->front->settings.content_stall_ms;
+    int64_t stalled_ms = now - c->progress_ms;
+    if (stalled_ms >= c->front->settings.content_stall_ms) return true;
+    const struct front_handler *handler = &c->front->handler;
+    return stalled_ms >= FRONT_GIVE_WAY_MS && handler->gives_way != NULL && handler->gives_way(s->context);
 }
 
 /* No request is under way: there is idle_ms until one begins, and head_ms from its first byte to its last. A client
@@ -174,10 +178,17 @@ static bool is_overdue(struct conn *c, int64_t now, const struct tcp_counts *t)
     return now - c->waiting_since_ms >= (c->front->draining ? DRAIN_FRESH_MS : c->front->settings.idle_ms);
 }
 
+/* Who has come to a halt amid a request may have to give way, and soon. */
+static int64_t look_again_ms(const struct conn *c)
+{
+    const struct front_settings *set = &c->front->settings;
+    if (c->stream == NULL) return 1 + min_ms(set->head_ms, set->idle_ms) / 4;
+    return min_ms(1 + min_ms(set->head_ms, set->content_stall_ms) / 4, REQUEST_LOOK_MS);
+}
+
 static void deadline_look(struct loop_timer *t)
 {
     struct conn *c = HOLDER_OF(t, struct conn, timer);
-    const struct front_settings *set = &c->front->settings;
     int64_t now = loop_now_ms(c->front->loop);
     struct tcp_counts counts = tcp_counts(c->fd);
     bool waits = c->stream == NULL;
@@ -185,8 +196,7 @@ static void deadline_look(struct loop_timer *t)
     c->received_seen = counts.received;
     c->acked_seen = counts.acked;
     if (!late) {
-        loop_timer_set(c->front->loop, t,
-                       now + 1 + min_ms(set->head_ms, waits ? set->idle_ms : set->content_stall_ms) / 4);
+        loop_timer_set(c->front->loop, t, now + look_again_ms(c));
         return;
     }
     if (waits && c->head_since_ms >= 0 && !c->refused_by_us && !counts.closed_by_client) front_send_timeout(c);
@@ -325,7 +335,7 @@ static struct conn *conn_new(struct front *f, struct MHD_Connection *mhd)
     c->progress_ms = c->waiting_since_ms;
     c->head_since_ms = -1;
     c->timer.due = deadline_look;
-    loop_timer_set(f->loop, &c->timer, c->waiting_since_ms + 1 + min_ms(f->settings.head_ms, f->settings.idle_ms) / 4);
+    loop_timer_set(f->loop, &c->timer, c->waiting_since_ms + min_ms(look_again_ms(c), REQUEST_LOOK_MS));
     c->next = f->conns;
     if (f->conns != NULL) f->conns->prev = c;
     f->conns = c;

@@ -110,6 +110,9 @@ MUST_USE struct origin_fetch *origin_fetch(struct origin_client *c, const struct
 void origin_pause(struct origin_fetch *f);
 void origin_resume(struct origin_fetch *f);
 void origin_resume_content(struct origin_fetch *f);
+/** Whether more wait for a connection than will be given one by those who give way; then this one does, and is to be
+ *  cancelled. */
+MUST_USE bool origin_gives_way(struct origin_fetch *f);
 /** end(ORIGIN_CANCELLED) comes later, from the loop. */
 void origin_cancel(struct origin_fetch *f);
 

@@ -189,6 +189,7 @@ static void leave_pool(struct origin_fetch *f)
     if (f->active) {
         TAILQ_REMOVE(&p->active, f, in_pool);
         p->active_count--;
+        p->giving_way -= f->gives_way;
     } else {
         TAILQ_REMOVE(&p->queue, f, in_pool);
         p->queue_count--;
@@ -206,6 +207,16 @@ void origin_fetch_end(struct origin_fetch *f, enum origin_result result, const c
     c->start = true;
     f->handler->end(f->arg, result, line);
     free(f);
+}
+
+bool origin_gives_way(struct origin_fetch *f)
+{
+    struct pool *p = f->pool;
+    if (f->active && !f->gives_way && p->queue_count > p->giving_way) {
+        f->gives_way = true;
+        p->giving_way++;
+    }
+    return f->gives_way;
 }
 
 /* ---- the turn */

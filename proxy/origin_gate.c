@@ -12,7 +12,7 @@ void origin_gate_init(struct origin_gate *g, size_t places, size_t queue_max)
 
 void origin_gate_end(struct origin_gate *g)
 {
-    assert(g->taken == 0 && g->waiting[false] + g->waiting[true] == 0);
+    assert(g->taken == 0 && g->giving_way == 0 && g->waiting[false] + g->waiting[true] == 0);
     pthread_mutex_destroy(&g->lock);
 }
 
@@ -71,6 +71,23 @@ void origin_gate_leave(struct origin_gate *g)
         dequeue(g, next); /* and the place is its own */
         loop_post(next->loop, &next->admitted);
     }
+    pthread_mutex_unlock(&g->lock);
+}
+
+bool origin_gate_give_way(struct origin_gate *g)
+{
+    if (g->places == 0) return false;
+    pthread_mutex_lock(&g->lock);
+    bool wanted = g->waiting[false] > g->giving_way;
+    g->giving_way += wanted;
+    pthread_mutex_unlock(&g->lock);
+    return wanted;
+}
+
+void origin_gate_gave_way(struct origin_gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->giving_way--;
     pthread_mutex_unlock(&g->lock);
 }
 

@@ -23,6 +23,7 @@ struct origin_gate {
     size_t places, queue_max; /* places 0: no limit, nothing is counted */
     pthread_mutex_t lock;
     size_t taken, waiting[2]; /* of background false, true */
+    size_t giving_way;        /* of those taken */
     struct gate_queue queues[2];
     uint64_t refused;
 };
@@ -36,6 +37,10 @@ MUST_USE enum gate_verdict origin_gate_enter(struct origin_gate *g, struct gate_
 /** A place only if one is free at once. */
 MUST_USE bool origin_gate_try(struct origin_gate *g);
 void origin_gate_leave(struct origin_gate *g);
+/** Who has a place and makes no use of it gives it up soon, if more clients wait than that makes room for.
+ *  @return whether it is to be given up; then origin_gate_gave_way is called with origin_gate_leave */
+MUST_USE bool origin_gate_give_way(struct origin_gate *g);
+void origin_gate_gave_way(struct origin_gate *g);
 /** Wait no longer. @return false: it has a place already, and is being told */
 MUST_USE bool origin_gate_cancel(struct origin_gate *g, struct gate_waiter *w);
 

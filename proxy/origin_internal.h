@@ -49,6 +49,7 @@ struct pool {
     int64_t used_ms;
     struct fetch_list active, queue;
     size_t active_count, queue_count, active_max, queue_max;
+    size_t giving_way;              /* of those active */
     bool plain;                     /* spoken to by origin_h1.c */
     bool secure;                    /* https */
     struct channel *idle_channels;  /* origin_curl.c's */
@@ -64,7 +65,7 @@ struct origin_fetch {
     struct channel *channel; /* connecting, or all of it by libcurl */
     struct h1_conn *conn;    /* ours */
     enum origin_phase phase;
-    bool active;
+    bool active, gives_way;
     bool todo; /* is in the client's list */
     bool resume, doomed;
     enum origin_result verdict; /* when doomed */

@@ -306,12 +306,39 @@ START_TEST(the_second_answer_is_stored)
 }
 END_TEST
 
+/* Whoever takes nothing of what cannot be stored keeps the origin busy for nobody. */
+static const char *const narrow[] = { "connections: 1", "in_flight: 1" };
+
+START_TEST(who_takes_nothing_gives_way_to_who_waits)
+{
+    enum { MUCH = 64 << 20 };
+    struct scene *s = scene_begin_stopped();
+    const char *path = say(s, "%s/weir.yaml", scene_weir(s)->dir);
+    FILE *f = fopen(path, "we");
+    holds(s, f != NULL);
+    fprintf(f, "origins: {narrow: {servers: [\"http://127.0.0.1:%d\"], %s}}\nroutes: [{match: /, origin: narrow}]\n",
+            origin_port(scene_origin(s)), narrow[_i]);
+    holds(s, fclose(f) == 0);
+    weir_starts(s, say(s, "--workers 1 --config %s", path));
+    struct client *halted = client_arrives(s);
+    origin_answers_as(s, .target = "/much", .status = "200", .fields = "Cache-Control: no-store", .pattern_len = MUCH);
+    origin_answers_at(s, "/little", "200", "Cache-Control: no-store", "jam");
+    asks(s, halted, "GET /much", "");
+    hears_head(s, halted, "200", "");
+    client_asks(s, "GET /little", "");
+    client_hears(s, "200", "", "jam");
+    hears_break(s, halted);
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
         TABLE(a_request_is_tried_elsewhere_when_that_does_no_harm, retries),
         TEST(what_the_client_has_heard_is_not_taken_back),
         TEST(a_server_that_is_left_alone_is_not_asked),
+        TABLE(who_takes_nothing_gives_way_to_who_waits, narrow),
         TEST(all_down_is_stale_where_that_is_allowed),
         TABLE(what_takes_too_long_is_asked_of_another_server_too, hedges),
         TEST(whoever_was_slower_has_not_failed),

@@ -163,7 +163,7 @@ static void handler_refused(void *owner, int status, const struct front_peer *pe
 }
 
 static const struct front_handler handler = { handler_begin, handler_content, handler_content_end, handler_end,
-                                              handler_refused };
+                                              NULL,          handler_refused };
 
 /* ---- the world */
 

@@ -918,6 +918,31 @@ START_TEST(fetches_wait_for_a_connection_in_order)
 }
 END_TEST
 
+START_TEST(as_many_connections_give_way_as_others_wait)
+{
+    const struct raw_step script[] = { { HEAR, NULL, 0 }, { AWAIT_GO, NULL, 0 }, { END, NULL, 0 } };
+    struct stage s;
+    struct heard h[3] = { { .status = 0 } };
+    stage_open(&s, script);
+    s.server.connections_max = 2;
+    struct origin_request r = request_for(&s, "GET", "/");
+    for (int i = 0; i < 2; i++) begin(&s, &h[i], &r);
+    loop_turn(s.loop);
+    ck_assert(!origin_gives_way(h[0].fetch));
+    begin(&s, &h[2], &r);
+    loop_turn(s.loop);
+    ck_assert(!origin_gives_way(h[2].fetch)); /* it has nothing to give */
+    ck_assert(origin_gives_way(h[1].fetch) && origin_gives_way(h[1].fetch));
+    ck_assert(!origin_gives_way(h[0].fetch)); /* one is enough */
+    origin_cancel(h[1].fetch);
+    run_until(&s, &h[1].ends);
+    loop_turn(s.loop);
+    ck_assert(!origin_gives_way(h[0].fetch)); /* nobody waits any more */
+    raw_origin_go(s.origin);
+    stage_close(&s);
+}
+END_TEST
+
 START_TEST(waiting_for_a_connection_has_an_end)
 {
     const struct raw_step script[] = {
@@ -1206,6 +1231,7 @@ static void add_tests(TCase *t)
     tcase_add_loop_test(t, an_origin_may_be_too_late, 0, COUNT(lates));
     tcase_add_test(t, an_origin_that_does_not_connect_is_too_late);
     tcase_add_test(t, fetches_wait_for_a_connection_in_order);
+    tcase_add_test(t, as_many_connections_give_way_as_others_wait);
     tcase_add_test(t, waiting_for_a_connection_has_an_end);
     tcase_add_test(t, the_queue_is_bounded);
     tcase_add_loop_test(t, a_fetch_is_cancelled_wherever_it_is, 0, 5);

@@ -78,12 +78,39 @@ START_TEST(places_are_given_in_order)
 }
 END_TEST
 
+START_TEST(as_many_give_way_as_others_wait)
+{
+    struct loop *loop = loop_new();
+    struct origin_gate gate;
+    struct fetch_double all[5];
+    memset(all, 0, sizeof all);
+    origin_gate_init(&gate, PLACES, QUEUE);
+    for (size_t i = 0; i < 5; i++) {
+        all[i].waiter.loop = loop;
+        all[i].waiter.admitted.run = admitted;
+        all[i].waiter.background = i == 4;
+        ck_assert_int_eq(origin_gate_enter(&gate, &all[i].waiter), i < PLACES ? GATE_OPEN : GATE_WAIT);
+        if (i < PLACES) ck_assert(!origin_gate_give_way(&gate));
+    }
+    for (size_t i = PLACES; i < 4; i++) ck_assert(origin_gate_give_way(&gate));
+    ck_assert(!origin_gate_give_way(&gate)); /* the last one who waits is a refresh */
+    for (size_t i = PLACES; i < 4; i++) {
+        origin_gate_gave_way(&gate);
+        origin_gate_leave(&gate);
+    }
+    loop_turn(loop);
+    ck_assert(all[2].has_place && all[3].has_place && !origin_gate_give_way(&gate));
+    loop_free(loop);
+}
+END_TEST
+
 START_TEST(without_a_limit_nothing_is_counted)
 {
     struct origin_gate gate;
     struct gate_waiter w = { 0 };
     origin_gate_init(&gate, 0, QUEUE);
     for (int i = 0; i < 100; i++) ck_assert(origin_gate_enter(&gate, &w) == GATE_OPEN);
+    ck_assert(!origin_gate_give_way(&gate));
     origin_gate_leave(&gate);
     origin_gate_end(&gate);
 }
@@ -94,6 +121,7 @@ int main(void)
     Suite *s = suite_create("origin_gate");
     TCase *t = tcase_create("origin_gate");
     tcase_add_loop_test(t, places_are_given_in_order, 0, sizeof(rows) / sizeof(rows[0]));
+    tcase_add_test(t, as_many_give_way_as_others_wait);
     tcase_add_test(t, without_a_limit_nothing_is_counted);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
