@@ -17,4 +17,8 @@ extern const struct front_handler exchange_handler;
 /** Free the worker's spare exchanges, at its end. */
 void exchanges_free(struct worker *k);
 
+/** Forget the replies that are kept for others who ask: the site has changed. */
+void kept_clear(struct worker *k);
+void kept_free(struct worker *k);
+
 #endif

@@ -159,19 +159,26 @@ static int64_t plan_parts(struct exchange *x, const struct source *s, const stru
 
 /* ---- sending */
 
-void answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head)
+static void note_answer(struct exchange *x, int status)
+{
+    x->state = EXCHANGE_ANSWERED;
+    if (status == 304) stats_add(&x->worker->counters.not_modified, 1);
+    if (status == 206) stats_add(&x->worker->counters.partial, 1);
+}
+
+/* @return false: it cannot be sent, and a problem was answered instead */
+bool answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head)
 {
     reply->fields = head->fields;
     reply->field_count = head->count;
     reply->date = head->date;
-    x->state = EXCHANGE_ANSWERED;
-    if (reply->status == 304) stats_add(&x->worker->counters.not_modified, 1);
-    if (reply->status == 206) stats_add(&x->worker->counters.partial, 1);
+    note_answer(x, reply->status);
     int rc = front_reply(x->stream, reply);
-    if (rc == 0) return;
+    if (rc == 0) return true;
     if (reply->content != NULL && reply->release != NULL) reply->release(reply->arg);
     end_reading(x);
     answer_problem(x, 502, rc == -E2BIG ? "head-too-large" : "bad-field");
+    return false;
 }
 
 static bool whole_content(struct exchange *x, const struct source *s, struct front_reply *reply)
@@ -272,7 +279,7 @@ static void answer_unsatisfiable(struct exchange *x, const struct source *s, str
 }
 
 /* 304 and 412: fields, and no content. */
-static void answer_without_content(struct exchange *x, const struct source *s, struct reply_head *head, int status)
+static bool answer_without_content(struct exchange *x, const struct source *s, struct reply_head *head, int status)
 {
     bool stands_for_whole = status == 304 && s->length >= 0; /* its length then, should the front end say one */
     struct front_reply reply = { .status = status,
@@ -281,7 +288,7 @@ static void answer_without_content(struct exchange *x, const struct source *s, s
                                  .no_content_length = status == 304 && s->length < 0 };
     reply_fields(x, s, head, true);
     add_ours(x, s, head);
-    answer_send(x, &reply, head);
+    return answer_send(x, &reply, head);
 }
 
 static struct precondition_decision conditions(const struct exchange *x, const struct source *s)
@@ -291,40 +298,71 @@ static struct precondition_decision conditions(const struct exchange *x, const s
     return precondition_decide(x->request, s->status, fields, s->length, exchange_now_s(x));
 }
 
-static void answer(struct exchange *x, const struct source *s, bool conditional)
+static void content_is_gone(struct exchange *x)
+{
+    object_unref(&x->object);
+    exchange_start_over(x);
+}
+
+static void answer_not_modified(struct exchange *x, const struct source *s)
+{
+    struct reply_head head;
+    struct kept_place *keep;
+    if (kept_answers(x, true, &keep))
+        note_answer(x, 304);
+    else if (answer_without_content(x, s, &head, 304))
+        kept_fill(x, keep);
+}
+
+static void answer_whole(struct exchange *x, const struct source *s)
 {
     struct reply_head head;
     struct front_reply reply = { .status = s->status };
+    struct kept_place *keep;
+    if (kept_answers(x, false, &keep)) {
+        note_answer(x, s->status);
+        return;
+    }
+    reply_fields(x, s, &head, false);
+    if (!whole_content(x, s, &reply)) {
+        content_is_gone(x);
+        return;
+    }
+    add_ours(x, s, &head);
+    if (answer_send(x, &reply, &head)) kept_fill(x, keep);
+}
+
+static void answer_parts(struct exchange *x, const struct source *s, const struct range_set *ranges)
+{
+    struct reply_head head;
+    struct front_reply reply = { .status = 206 };
+    reply_fields(x, s, &head, false);
+    if (ranges->count == 1) {
+        if (!part_content(x, s, &ranges->parts[0], &reply, &head)) {
+            content_is_gone(x);
+            return;
+        }
+    } else if (!parts_content(x, s, ranges, &reply, &head)) {
+        answer_problem(x, 503, "out-of-memory");
+        return;
+    }
+    add_ours(x, s, &head);
+    (void)answer_send(x, &reply, &head);
+}
+
+static void answer(struct exchange *x, const struct source *s, bool conditional)
+{
+    struct reply_head head;
     struct precondition_decision d;
     d.verdict = PRECONDITION_WHOLE;
     if (conditional) d = conditions(x, s);
     switch (d.verdict) {
-    case PRECONDITION_NOT_MODIFIED: answer_without_content(x, s, &head, 304); return;
-    case PRECONDITION_FAILED: answer_without_content(x, s, &head, 412); return;
-    case PRECONDITION_UNSATISFIABLE: answer_unsatisfiable(x, s, &head); return;
-    case PRECONDITION_WHOLE:
-    case PRECONDITION_PARTS: break;
+    case PRECONDITION_NOT_MODIFIED: answer_not_modified(x, s); break;
+    case PRECONDITION_FAILED: (void)answer_without_content(x, s, &head, 412); break;
+    case PRECONDITION_UNSATISFIABLE: answer_unsatisfiable(x, s, &head); break;
+    case PRECONDITION_WHOLE: answer_whole(x, s); break;
+    case PRECONDITION_PARTS: answer_parts(x, s, &d.ranges); break;
     }
-    reply_fields(x, s, &head, false);
-    bool readable = true;
-    if (d.verdict == PRECONDITION_WHOLE) {
-        readable = whole_content(x, s, &reply);
-    } else {
-        reply.status = 206;
-        if (d.ranges.count == 1) {
-            readable = part_content(x, s, &d.ranges.parts[0], &reply, &head);
-        } else if (!parts_content(x, s, &d.ranges, &reply, &head)) {
-            answer_problem(x, 503, "out-of-memory");
-            return;
-        }
-    }
-    if (!readable) {
-        object_unref(&x->object);
-        exchange_start_over(x);
-        return;
-    }
-    add_ours(x, s, &head);
-    answer_send(x, &reply, &head);
 }
 
 static void fill_from_body(struct source *s, struct body *body)

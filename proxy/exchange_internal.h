@@ -119,6 +119,15 @@ void answer_trace(struct exchange *x);
 /** End readers and free what the answer held. */
 void answer_end(struct exchange *x);
 
+/* ---- exchange_kept.c */
+
+struct kept_place;
+/** A hit, whose outcome is set, may be answered with the reply that others got. @return whether it was
+ *  @param keep  else: where the reply that is about to be made is to be kept, or NULL */
+MUST_USE bool kept_answers(struct exchange *x, bool not_modified, struct kept_place **keep);
+/** The reply has been made. @param p  what kept_answers gave */
+void kept_fill(struct exchange *x, struct kept_place *p);
+
 /* ---- exchange_route.c */
 
 enum admission { ADMITTED, NOT_ADMITTED /* and answered */, ADMISSION_WAITS /* for admission_begin */ };
@@ -139,7 +148,7 @@ MUST_USE bool route_answers(struct exchange *x, int64_t content_length);
 MUST_USE bool exchange_take_claims(struct exchange *x);
 
 /** Send a reply whose fields, and Date, are those of the head. */
-void answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head);
+bool answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head);
 
 /* ---- exchange_upgrade.c */
 

@@ -17,6 +17,7 @@
 
 struct front;
 struct front_stream; /* one request and its response */
+struct front_kept;   /* a reply that may be given again */
 
 enum {
     FRONT_REQUEST_HEAD_MAX = 16 * 1024, /* larger: 431; a target above FRONT_TARGET_MAX: 414 */
@@ -94,6 +95,13 @@ struct front_reply {
  *  @return 0; -EINVAL: a field the wire cannot carry, or a status below 200 that is not 101 with `switched`; -E2BIG: head too large; -ENOMEM. After these
  *          nothing was sent and release is still the caller's: reply again, with less */
 MUST_USE int front_reply(struct front_stream *s, const struct front_reply *reply);
+/** Keep the reply that s was just given, to give it to others: only to a GET, with content in memory or none.
+ *  @return a reference, or NULL: this one cannot be kept. reply->release is called when the last reference is gone */
+struct front_kept *front_keep(struct front_stream *s);
+/** Answer with a kept reply of the same front, as front_reply would with what it was made of.
+ *  @return false: this request needs a reply of its own (HEAD, the last of its connection, ...) */
+MUST_USE bool front_reply_kept(struct front_stream *s, struct front_kept *k);
+void front_kept_unref(struct front_kept **k);
 /** An interim response (103, ...) to an HTTP/1.1 client; dropped for others. */
 void front_interim(struct front_stream *s, int status, const struct front_field *fields, size_t count);
 /** The reply's read has more, or the end. */

@@ -3,6 +3,7 @@
  *   front_h1.c        the daemon, and the life of a request: begin, content, reply, end
  *   front_h1_head.c   a request head, checked and turned into views
  *   front_h1_reply.c  replies, refusals and interim responses
+ *   front_h1_kept.c   replies that are given to many
  *   front_h1_early.c  replies amid a long upload, which MHD cannot send
  *   front_h1_proxied.c  PROXY protocol headers, before a connection is MHD's
  *   front_h1_conn.c   connections: accepting, deadlines, clients that leave
@@ -130,8 +131,11 @@ struct front_stream {
     /* The reply. */
     struct MHD_Response *response; /* made, not yet queued */
     struct view bare_head;         /* malloc'd; goes out by itself before response, see bare_reply */
+    struct front_kept *kept;       /* whose these two are, then */
     int status;
+    size_t head_bytes; /* of MHD's pool, by the reply's fields */
     bool replied, queued;
+    bool closes; /* the reply says that it is the last of its connection */
     bool body_sent_by_reader;
     uint64_t body_bytes; /* that will be, or by the reader were, sent */
     void (*release)(void *arg);
@@ -167,8 +171,16 @@ MUST_USE enum MHD_Result front_refuse(struct conn *c, int status);
 MUST_USE enum MHD_Result front_queue(struct front_stream *s);
 /** Give back what the reply holds. */
 void front_reply_release(struct front_stream *s);
+/** The connection ends with this request's answer, whatever the reply says. */
+bool front_closes(const struct front_stream *s);
+void front_bare_free(struct view *head);
 /** 408 by hand, as MHD has no call for it: only while MHD has nothing to send itself. */
 void front_send_timeout(struct conn *c);
+
+/* front_h1_kept.c */
+
+/** A kept reply is over for this stream. */
+void front_kept_release(struct front_stream *s);
 
 /* front_h1_early.c */
 

@@ -287,18 +287,23 @@ static ssize_t block_write(struct head_block *b, char *to)
 
 /* Chunked uploads are always the last on their connection: MHD takes chunk lines that end in LF, which nobody can
  * see. */
+bool front_closes(const struct front_stream *s)
+{
+    return s->conn->front->draining || (s->request.has_content && s->request.content_length < 0);
+}
+
 static bool closes_after(const struct front_stream *s, const struct front_reply *r)
 {
     if (r->switched != NULL) return false; /* in another sense it is over anyway */
-    return r->close || s->conn->front->draining || (s->request.has_content && s->request.content_length < 0);
+    return r->close || front_closes(s);
 }
 
 /* The whole head must fit, beside the request's, into what MHD has for the connection. */
-static bool head_fits(const struct front_stream *s, const struct head_block *b)
+static bool head_fits(struct front_stream *s, const struct head_block *b)
 {
     enum { STATUS_LINE_AND_OWN_FIELDS = 256 };
-    size_t head = STATUS_LINE_AND_OWN_FIELDS + b->len + (b->name != NULL ? strlen(b->name) : 0);
-    return head <= FRONT_REPLY_HEAD_MAX && head + s->pool_used <= POOL_BYTES;
+    s->head_bytes = STATUS_LINE_AND_OWN_FIELDS + b->len + (b->name != NULL ? strlen(b->name) : 0);
+    return s->head_bytes <= FRONT_REPLY_HEAD_MAX && s->head_bytes + s->pool_used <= POOL_BYTES;
 }
 
 /* The reply as MHD will send it, in s->response. */
@@ -333,10 +338,10 @@ static bool goes_bare(const struct front_stream *s, const struct front_reply *r)
     return without && !s->request.has_content;
 }
 
-static void bare_free(struct front_stream *s)
+void front_bare_free(struct view *head)
 {
-    free(unconst(s->bare_head.at));
-    s->bare_head = (struct view){ NULL, 0 };
+    free(unconst(head->at));
+    *head = (struct view){ NULL, 0 };
 }
 
 static int bare_head(struct front_stream *s, const struct front_reply *r, struct head_block *block)
@@ -361,20 +366,19 @@ static int bare_reply(struct front_stream *s, const struct front_reply *r, struc
 {
     int rc = bare_head(s, r, block);
     if (rc != 0) return rc;
-    struct front_reply rest = { .status = 204 };
-    struct MHD_Response *response = make_without_content(&rest);
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, unconst(""), MHD_RESPMEM_PERSISTENT);
     bool made = response != NULL;
     made = made && (!closes_after(s, r) || MHD_add_response_header(response, "Connection", "close") == MHD_YES);
     made = made && (r->date == NULL || MHD_add_response_header(response, "Date", r->date) == MHD_YES);
     if (!made) { /* whatever is answered instead has a head of its own */
         if (response != NULL) MHD_destroy_response(response);
-        bare_free(s);
+        front_bare_free(&s->bare_head);
         return response != NULL ? -EINVAL : -ENOMEM;
     }
     s->body_bytes = 0;
     s->body_sent_by_reader = false;
     s->response = response;
-    s->status = rest.status;
+    s->status = 204;
     return 0;
 }
 
@@ -383,9 +387,7 @@ static bool bare_send(struct front_stream *s)
 {
     if (s->bare_head.at == NULL) return true;
     ssize_t n = send(s->conn->fd, s->bare_head.at, s->bare_head.len, MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT);
-    bool sent = n == (ssize_t)s->bare_head.len;
-    bare_free(s);
-    return sent;
+    return n == (ssize_t)s->bare_head.len;
 }
 
 static int reply_early(struct front_stream *s, const struct front_reply *r, struct head_block *block)
@@ -414,6 +416,7 @@ int front_reply(struct front_stream *s, const struct front_reply *r)
         rc = front_early_fits(s, r) ? reply_early(s, r, &block) : reply_by_mhd(s, r, &block);
     if (rc != 0) return rc;
     s->release = r->release;
+    s->closes = r->close;
     s->replied = true;
     s->content_unwanted = front_early_is(s, r->status);
     if (!front_early_waits(s)) front_unpark(s);
@@ -424,15 +427,21 @@ enum MHD_Result front_queue(struct front_stream *s)
 {
     enum MHD_Result rc = MHD_NO;
     if (bare_send(s)) rc = MHD_queue_response(s->conn->mhd, (unsigned)s->status, s->response);
-    MHD_destroy_response(s->response);
-    s->response = NULL;
+    if (s->kept == NULL) {
+        MHD_destroy_response(s->response); /* MHD has a reference of its own */
+        s->response = NULL;
+    }
     s->queued = true;
     return rc;
 }
 
 void front_reply_release(struct front_stream *s)
 {
-    bare_free(s);
+    if (s->kept != NULL) {
+        front_kept_release(s);
+        return;
+    }
+    front_bare_free(&s->bare_head);
     if (s->response != NULL) MHD_destroy_response(s->response);
     s->response = NULL;
     if (s->release != NULL) s->release(s->reply_arg);

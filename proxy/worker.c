@@ -39,6 +39,7 @@ static void site_run(struct loop_task *t)
         site_unref(&next);
         return;
     }
+    kept_clear(k);
     site_lease_unref(&k->lease);
     k->lease = lease;
 }
@@ -119,6 +120,7 @@ static void *worker_run(void *arg)
     loop_timer_stop(k->loop, &k->drain_timer);
     break_off(k);
     exchanges_free(k);
+    kept_free(k);
     return NULL;
 }
 

@@ -27,6 +27,7 @@ struct worker {
     char variant_text[VARIANT_TEXT_MAX];
     struct exchange *free_exchanges; /* kept for reuse, at most WORKER_FREE_EXCHANGES_MAX */
     size_t free_exchange_count;
+    struct kept_replies *kept; /* exchange_kept.c */
     size_t exchanges, fetches; /* alive */
     struct heap_ahead heap;
     struct site_lease *lease;         /* what new requests begin under */

@@ -36,6 +36,77 @@ START_TEST(age_grows_and_ttl_shrinks)
 }
 END_TEST
 
+static void hit_follows_hit(struct scene *s, int times, const char *fields)
+{
+    for (int i = 0; i < times; i++) {
+        client_asks(s, "GET /shelf", "");
+        client_hears(s, "200", say(s, "Cache-Status: weir; hit\nContent-Length: 3\n!Connection\n%s", fields), "jam");
+        client_asks(s, "GET /shelf", "If-None-Match: \"plum\"");
+        client_hears(s, "304", say(s, "Cache-Status: weir; hit\nETag: \"plum\"\n!Content-Length\n%s", fields), "");
+    }
+}
+#define hit_follows_hit(s, ...) hit_follows_hit(AT(s), __VA_ARGS__)
+
+/* From the second on they may be given one and the same reply. */
+START_TEST(what_many_ask_for_is_right_for_each)
+{
+    struct scene *s = scene_begin(NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=600\nETag: \"plum\"", "jam");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss", "jam");
+    hit_follows_hit(s, 4, "Age: 0..3");
+    client_asks(s, "HEAD /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; hit\nContent-Length: 3", "");
+    client_asks(s, "GET /shelf", "Range: bytes=1-1");
+    client_hears(s, "206", "Cache-Status: weir; hit\nContent-Range: bytes 1-1/3\nContent-Length: 1", "a");
+    client_asks(s, "GET /shelf", "If-Match: \"pear\"");
+    client_hears(s, "412", "Cache-Status: weir; hit", "");
+    seconds_pass(s, 40);
+    hit_follows_hit(s, 4, "Age: 40..43");
+    client_asks(s, "GET /shelf", "Connection: close");
+    client_hears(s, "200", "Connection: close\nAge: 40..44", "jam");
+    is_closed(s, scene_client(s));
+    hit_follows_hit(s, 2, "Age: 40..45");
+    client_asks(s, "PURGE /shelf", "");
+    client_hears(s, "200", "", NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=600\nETag: \"plum\"\nX-New: 1", "jam");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=miss", "jam");
+    hit_follows_hit(s, 3, "Age: 0..3\nX-New: 1");
+    origin_count_is(s, 2);
+    scene_end(s);
+}
+END_TEST
+
+/* Each second makes the replies anew, and those of the one before are let go. */
+START_TEST(many_hits_over_many_responses_mix_nothing_up)
+{
+    struct scene *s = scene_begin("--memory 4MiB --workers 2");
+    struct client *others[4];
+    const char *targets[12], *fields[12], *contents_of[12];
+    for (int i = 0; i < 4; i++) others[i] = client_arrives(s);
+    for (int n = 0; n < 12; n++) {
+        targets[n] = say(s, "GET /%d", n);
+        fields[n] = say(s, "Cache-Status: weir; hit\nX-N: %d", n);
+        contents_of[n] = say(s, "body %d", n);
+        origin_answers_at(s, targets[n] + strlen("GET "), "200", say(s, "Cache-Control: max-age=600\nX-N: %d", n),
+                          contents_of[n]);
+        client_asks(s, targets[n], "");
+        client_hears(s, "200", "", contents_of[n]);
+    }
+    for (int turn = 0; turn < 5; turn++) {
+        for (int i = 0; i < 60; i++) {
+            int n = (i * 7 + turn) % 12;
+            asks(s, others[i % 4], targets[n], "");
+            hears(s, others[i % 4], "200", fields[n], contents_of[n]);
+        }
+        seconds_pass(s, 1);
+    }
+    origin_count_is(s, 12);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(what_upstream_caches_spent_counts)
 {
     struct scene *s = scene_begin(NULL);
@@ -386,6 +457,8 @@ int main(void)
     const struct test tests[] = {
         TEST(a_miss_then_a_hit),
         TEST(age_grows_and_ttl_shrinks),
+        TEST(what_many_ask_for_is_right_for_each),
+        TEST(many_hits_over_many_responses_mix_nothing_up),
         TEST(what_upstream_caches_spent_counts),
         TEST(head_is_answered_from_a_stored_get),
         TEST(a_head_miss_is_forwarded_as_head),

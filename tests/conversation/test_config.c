@@ -218,8 +218,10 @@ START_TEST(a_bad_configuration_changes_nothing)
 {
     struct scene *s = scene_with("routes: [{response: {set: {X-Version: one}}}]\n");
     origin_answers(s, "200", FRESH, "jam");
-    client_asks(s, "GET /jam", "");
-    client_hears(s, "200", "X-Version: one", "jam");
+    for (int i = 0; i < 4; i++) { /* the first is no hit; the others may get one and the same reply */
+        client_asks(s, "GET /jam", "");
+        client_hears(s, "200", "X-Version: one", "jam");
+    }
     config_says(s, "routes: [{respons: {set: {X-Version: two}}}]\n");
     admin_asks(s, "POST /v1/reload", "");
     admin_hears(s, "422", "Content-Type: application/problem+json");
