@@ -146,8 +146,15 @@ static bool passed_by_all(const struct body *b, int64_t offset)
 {
     if (!b->had_reader) return false;
     for (const struct body_reader *r = b->readers; r != NULL; r = r->next)
-        if (r->offset < offset) return false;
+        if (!r->left && r->offset < offset) return false;
     return true;
+}
+
+static bool somebody_waits(const struct body *b)
+{
+    for (const struct body_reader *r = b->readers; r != NULL; r = r->next)
+        if (r->waiting && r->offset == b->filled) return true;
+    return false;
 }
 
 static bool is_storing(const struct body *b)
@@ -328,6 +335,18 @@ enum body_appended body_append(struct body *b, const void *bytes, size_t len)
 no_memory:
     pthread_mutex_unlock(&b->lock);
     return BODY_NO_MEMORY;
+}
+
+void body_leave_slow(struct body *b)
+{
+    pthread_mutex_lock(&b->lock);
+    if (b->first != NULL && !is_storing(b) && somebody_waits(b)) {
+        int64_t end = b->first->offset + (int64_t)b->first->len;
+        for (struct body_reader *r = b->readers; r != NULL; r = r->next) r->left = r->left || r->offset < end;
+        trim_window(b);
+        tell_room(b);
+    }
+    pthread_mutex_unlock(&b->lock);
 }
 
 void *body_room(struct body *b, size_t *cap)

@@ -49,6 +49,9 @@ void body_complete(struct body *b);
 void body_break(struct body *b);
 /** It turned out not to be storable: what comes goes to the readers alone. */
 void body_stop_storing(struct body *b);
+/** Who reads so slowly that the window is full while others wait for more is left behind: the window moves on, and its next
+ *  read behind the window fails, unless the store has that part. Of no effect while the store makes room. */
+void body_leave_slow(struct body *b);
 /** After body_complete: when everything queued for the store is committed (or at once), `done` with 0 or why not. */
 void body_when_stored(struct body *b, void (*done)(void *arg, int result), void *arg);
 
@@ -83,6 +86,7 @@ struct body_reader {
     struct body_reader *next;
     struct body_spill *spill; /* what was read from the store for this reader */
     bool waiting, for_end;    /* for_end: only the end is news */
+    bool left;                /* the window moves on without it */
 };
 /** @param first,last  inclusive; last -1: to the end
  *  @return            false: first has passed through the window and is in no store; the reader has begun all the same, and

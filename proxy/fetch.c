@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { PAUSE_LIMIT_MS = 2000 };
+
 /* ---- life */
 
 struct fetch *fetch_ref(struct fetch *f)
@@ -179,10 +181,29 @@ void fetch_is_admitted(struct fetch *f)
 static void resume_run(struct loop_task *t)
 {
     struct fetch *f = HOLDER_OF(t, struct fetch, resume_task);
+    loop_timer_stop(f->worker->loop, &f->pause_timer);
     if (f->refs == 0)
         fetch_free_when_quiet(f);
     else if (f->attempt->transfer != NULL)
         origin_resume(f->attempt->transfer);
+}
+
+/* Nobody has made room for long: neither a disk nor a slow client holds up those who could read on. */
+static void pause_is_long(struct loop_timer *t)
+{
+    struct fetch *f = HOLDER_OF(t, struct fetch, pause_timer);
+    if (f->ended || f->response.body == NULL) return;
+    if (f->storing && body_is_storing(f->response.body)) fetch_stop_storing(f);
+    body_leave_slow(f->response.body);
+    loop_timer_set(f->worker->loop, t, loop_now_ms(f->worker->loop) + PAUSE_LIMIT_MS);
+}
+
+static void pause_content(struct fetch *f, struct origin_fetch *transfer)
+{
+    origin_pause(transfer);
+    f->pause_timer.due = pause_is_long;
+    if (f->pause_timer.place == 0)
+        loop_timer_set(f->worker->loop, &f->pause_timer, loop_now_ms(f->worker->loop) + PAUSE_LIMIT_MS);
 }
 
 /* The content of a query is part of its key, and whole: each fetch for that key sends a copy of its own, once more where what
@@ -376,7 +397,7 @@ static void on_content(void *arg, const uint8_t *at, size_t len)
     case BODY_GO_ON: break;
     case BODY_PAUSE:
         if (body_is_storing(f->response.body) || is_read(f)) /* somebody will make room */
-            origin_pause(a->transfer);
+            pause_content(f, a->transfer);
         else
             origin_cancel(a->transfer);
         break;
@@ -437,6 +458,7 @@ static void on_end(void *arg, enum origin_result result, const char *why)
     bool not_modified = f->validating && f->response.status == 304 && f->response.body == NULL;
     if (complete && not_modified) f->anew = !fetch_freshen(f);
     if (complete && f->anew && forward_anew(f)) return; /* under way again */
+    loop_timer_stop(f->worker->loop, &f->pause_timer);
     f->ended = true;
     fetch_leave_gate(f);
     end_upload(f);

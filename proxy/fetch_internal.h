@@ -53,7 +53,8 @@ struct fetch {
     struct fetch_attempt *attempt; /* the one that counts; of two under way the first, until a response comes */
     bool hedged; /* there was a second; it holds a reference and a place until it ends, or the first does */
     struct loop_timer hedge_timer;
-    struct gate_waiter waiter; /* for a place at the origin */
+    struct loop_timer pause_timer; /* while the window of the content is full */
+    struct gate_waiter waiter;     /* for a place at the origin */
     struct loop_timer gate_timer;
     bool waiting, has_place, gives_place;
     struct servers_tried tried; /* who failed */

@@ -374,6 +374,29 @@ START_TEST(the_feeder_pauses_until_every_reader_has_passed)
 END_TEST
 
 /* A range whose first byte has not come yet: the bytes before it are nobody's. */
+START_TEST(who_reads_slowly_is_left_behind)
+{
+    struct feed *f = feed_begin(-1, false);
+    struct reading fast, slow;
+    ck_assert(read_begin(&fast, f, 0, -1) && read_begin(&slow, f, 0, -1));
+    feed_until_full(f, 10 * WINDOW);
+    ck_assert(f->paused);
+    body_leave_slow(f->body); /* both are slow: nobody waits for the other */
+    ck_assert(f->paused);
+    ck_assert_int_eq(read_all(&fast, PIECE_MAX), -EAGAIN);
+    body_leave_slow(f->body);
+    ck_assert(!f->paused);
+    ck_assert_int_eq(read_all(&slow, PIECE_MAX), -EIO);
+    feed_until_full(f, 10 * WINDOW);
+    ck_assert_int_eq(read_all(&fast, PIECE_MAX), -EAGAIN);
+    ck_assert_int_eq(fast.got, f->fed);
+    body_break(f->body);
+    body_reader_end(&slow.reader);
+    body_reader_end(&fast.reader);
+    feed_end(f);
+}
+END_TEST
+
 START_TEST(a_reader_ahead_of_a_full_window_makes_room)
 {
     struct feed *f = feed_begin(-1, false);
@@ -721,6 +744,7 @@ int main(void)
     tcase_add_test(t, one_that_reads_without_waiting_is_not_woken);
     tcase_add_test(t, the_feeder_pauses_until_the_store_has_written);
     tcase_add_test(t, the_feeder_pauses_until_every_reader_has_passed);
+    tcase_add_test(t, who_reads_slowly_is_left_behind);
     tcase_add_loop_test(t, a_reader_ahead_of_a_full_window_makes_room, 0, 2);
     tcase_add_loop_test(t, after_the_end_nobody_is_resumed, 0, 2);
     tcase_add_test(t, one_that_comes_too_late_is_told);

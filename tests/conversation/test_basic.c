@@ -245,6 +245,26 @@ START_TEST(what_is_being_read_outlives_its_eviction)
 }
 END_TEST
 
+/* Its length is not known, and it turns out to be larger than the store: the window waits for who reads it, but not for one
+ * who reads nothing. */
+START_TEST(a_client_that_reads_nothing_holds_nobody_back)
+{
+    enum { LEN = 60 << 20 };
+    struct scene *s = scene_begin("--store-size 16MiB");
+    struct client *idle = client_arrives(s);
+    struct gate rest = { 0 };
+    origin_answers_as(s, .target = "/endless", .status = "200", .fields = "Cache-Control: max-age=600",
+                      .pattern_len = LEN, .seed = 3, .framing = CHUNKED, .hold_content = &rest, .hold_after = 1000);
+    asks(s, idle, "GET /endless", "");
+    hears_head(s, idle, "200", "Cache-Status: weir; fwd=uri-miss; stored");
+    client_asks(s, "GET /endless", "");
+    gate_opens(s, &rest);
+    hears_head(s, scene_client(s), "200", "Cache-Status: weir; hit");
+    hears_pattern(s, scene_client(s), 3, 0, LEN);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(full_tiers_refuse_nobody)
 {
     enum { LEN = 4 << 20, COUNT_OF = 40 }; /* 160 MiB through a store of 64 and a memory of 16 */
@@ -466,6 +486,7 @@ int main(void)
         TEST(a_response_larger_than_memory_is_a_hit_all_the_same),
         TEST(a_response_larger_than_the_store_streams_through),
         TEST(what_is_being_read_outlives_its_eviction),
+        TEST(a_client_that_reads_nothing_holds_nobody_back),
         TEST(full_tiers_refuse_nobody),
         TABLE(any_final_status_with_freshness_is_stored, statuses),
         TABLE(the_target_uri_is_the_key, keys),
