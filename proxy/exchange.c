@@ -323,10 +323,17 @@ static void look_again(struct exchange *x)
     x->state = EXCHANGE_LOOKUP;
 }
 
+/* What it sent may have had its effect, and its content is gone. */
+static bool can_be_asked_only_once(const struct exchange *x)
+{
+    return x->fetch != NULL && (!method_is_safe(x->request->method) || x->upload != NULL);
+}
+
 void exchange_start_over(struct exchange *x)
 {
+    bool over = x->lookups >= EXCHANGE_LOOKUPS_MAX || can_be_asked_only_once(x);
     leave_flight(x);
-    if (x->lookups >= EXCHANGE_LOOKUPS_MAX) {
+    if (over) {
         answer_problem(x, 502, "origin-truncated");
         return;
     }

@@ -53,10 +53,7 @@ static bool begin_reading(struct exchange *x, struct body *body, int64_t first, 
 bool answer_awaits_rest(struct exchange *x, struct body *body, int64_t length)
 {
     if (body == NULL || length == 0 || length > EXCHANGE_WHOLE_MAX) return false;
-    if (!begin_reading(x, body, 0, -1)) return false;
-    if (body_reader_await_end(&x->reader)) return true;
-    end_reading(x);
-    return false;
+    return begin_reading(x, body, 0, -1) && body_reader_await_end(&x->reader); /* what is there stays for this reader */
 }
 
 static ssize_t read_body(void *arg, uint8_t *to, size_t cap)

@@ -375,6 +375,31 @@ START_TEST(a_get_with_content_is_not_mixed_up)
 }
 END_TEST
 
+/* Content that is not stored lives in a window, and leaves it as its reader goes on. */
+static const struct passing_row {
+    const char *method, *content;
+    uint64_t len;
+} passing[] = {
+    { "GET", NULL, 65535 },      { "GET", NULL, 65537 },      { "GET", NULL, 100000 },  { "GET", NULL, 131072 },
+    { "GET", NULL, 1048576 },    { "GET", NULL, 3000000 },    { "POST", NULL, 100000 }, { "POST", "plum", 100000 },
+    { "DELETE", NULL, 1000000 }, { "QUERY", "plum", 100000 },
+};
+
+START_TEST(what_is_not_stored_is_asked_for_once_and_comes_whole)
+{
+    const struct passing_row *row = &passing[_i];
+    struct scene *s = scene_begin("--workers 1");
+    for (size_t i = 1; i <= 5; i++) {
+        origin_answers_as(s, .status = "200", .fields = "Cache-Control: private", .pattern_len = row->len, .seed = i);
+        asks_with(s, scene_client(s), say(s, "%s /shelf", row->method), "", row->content);
+        hears_head(s, scene_client(s), "200", "");
+        hears_pattern(s, scene_client(s), i, 0, row->len);
+        origin_count_is(s, i);
+    }
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
@@ -383,6 +408,7 @@ int main(void)
         TEST(chunked_content_passes),
         { large_content_streams_to_the_origin, 2 },
         TEST(content_and_answer_may_both_be_large),
+        TABLE(what_is_not_stored_is_asked_for_once_and_comes_whole, passing),
         TEST(an_upload_that_breaks_off_never_looks_complete),
         TEST(weir_says_continue),
         TABLE(unsafe_requests_invalidate, invalidations),
