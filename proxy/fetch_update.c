@@ -173,14 +173,17 @@ void fetch_plan_completion(struct fetch *f)
     const struct stored_head *s = &object_head(o)->stored;
     int64_t end = s->content_first + object_content_length(o);
     bool fits = s->content_length <= cache_whole_limit_bytes(f->worker->weir->cache) && o->content != NULL;
+    bool wants_part = field_first(f->request.fields, FIELD_RANGE) != NULL;
     if ((s->flags & STORED_PARTIAL) == 0 || (s->flags & STORED_STRONG_ETAG) == 0 || !fits) return;
+    /* Too large to be fetched whole for the sake of a part. */
+    if (wants_part && s->content_length > f->route->policy.range_fetch_whole_limit_bytes) return;
     if (s->content_first == 0 && end < s->content_length)
         f->missing = (struct byte_range){ end, s->content_length - 1 };
     else if (s->content_first > 0 && end == s->content_length)
         f->missing = (struct byte_range){ 0, s->content_first - 1 };
     else
         return;
-    f->completing = true;
+    f->completing = f->drop_conditions = true; /* the client's conditions and range are for what comes of it */
 }
 
 static bool is_the_missing_part(const struct fetch *f, struct field_section stored, const struct response_head *head)

@@ -360,6 +360,49 @@ START_TEST(ranges_do_not_cut_errors)
 }
 END_TEST
 
+/* Where conditions pass, since the last response was not shared, those of the client are for what comes of the completion. */
+START_TEST(a_completed_part_answers_the_clients_range)
+{
+    struct scene *s = scene_begin(NULL);
+    origin_answers(s, "200", "Cache-Control: no-store", "x");
+    client_asks(s, "GET /digits", "");
+    client_hears(s, "200", "", "x");
+    store_part(s, "0-4/10", "ETag: \"1\"", "01234");
+    origin_answers(s, "206", "Cache-Control: max-age=60\nETag: \"1\"\nContent-Range: bytes 5-9/10", "56789");
+    client_asks(s, "GET /digits", "Range: bytes=5-6\nIf-None-Match: \"2\"");
+    client_hears(s, "206", "Cache-Status: weir; fwd=partial; fwd-status=206; stored\nContent-Range: bytes 5-6/10",
+                 "56");
+    origin_heard(s, "GET /digits", "Range: bytes=5-\nIf-Range: \"1\"\n!If-None-Match");
+    client_asks(s, "GET /digits", "");
+    client_hears(s, "200", "Cache-Status: weir; hit", DIGITS);
+    scene_end(s);
+}
+END_TEST
+
+START_TEST(of_a_large_content_only_the_part_is_asked_for)
+{
+    struct scene *s = scene_begin_stopped();
+    const char *path = say(s, "%s/weir.yaml", scene_weir(s)->dir);
+    FILE *f = fopen(path, "we");
+    holds(s, f != NULL);
+    fprintf(f, "origin: http://127.0.0.1:%d\ncache: {range: {fetch_whole_limit: 5}}\n", origin_port(scene_origin(s)));
+    fclose(f);
+    weir_starts(s, say(s, "--config %s", path));
+    store_part(s, "0-4/10", "ETag: \"1\"", "01234");
+    origin_answers(s, "200", "Cache-Control: max-age=60\nETag: \"1\"", DIGITS);
+    origin_answers(s, "206", "Cache-Control: max-age=60\nETag: \"1\"\nContent-Range: bytes 7-8/10", "78");
+    client_asks(s, "GET /digits", "Range: bytes=7-8");
+    client_hears(s, "206", "Cache-Status: weir; fwd=partial; fwd-status=206; stored\nContent-Range: bytes 7-8/10",
+                 "78");
+    origin_heard(s, "GET /digits", "Range: bytes=7-8\n!If-Range");
+    origin_answers(s, "206", "Cache-Control: max-age=60\nETag: \"1\"\nContent-Range: bytes 1-2/10", "12");
+    client_asks(s, "GET /digits", "Range: bytes=1-2");
+    client_hears(s, "206", "Cache-Status: weir; fwd=partial; stored", "12");
+    origin_heard(s, "GET /digits", "Range: bytes=1-2\n!If-Range");
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
@@ -369,6 +412,8 @@ int main(void)
         TEST(a_part_in_chunks_is_stored_when_it_agrees),
         TABLE(only_the_missing_bytes_are_asked_for, completions),
         TABLE(a_rest_that_does_not_fit_is_not_used, misfits),
+        TEST(a_completed_part_answers_the_clients_range),
+        TEST(of_a_large_content_only_the_part_is_asked_for),
         TEST(a_changed_representation_comes_whole_at_once),
         TEST(a_rest_that_breaks_off_makes_nothing_whole),
         { a_stale_part_is_not_used_unasked, 3 },
