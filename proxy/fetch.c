@@ -10,6 +10,38 @@ enum { PAUSE_LIMIT_MS = 2000 };
 
 /* ---- life */
 
+/* One between two responses that stay in memory would leave a hole there, or be merged with one, each time. */
+static struct fetch *fetch_take(struct worker *k)
+{
+    struct fetch *f = k->free_fetches;
+    if (f == NULL) return calloc(1, sizeof *f);
+    k->free_fetches = f->next_free;
+    k->free_fetch_count--;
+    memset(f, 0, sizeof *f);
+    return f;
+}
+
+static void fetch_put_away(struct fetch *f)
+{
+    struct worker *k = f->worker;
+    if (k->free_fetch_count == WORKER_FREE_FETCHES_MAX) {
+        free(f);
+        return;
+    }
+    f->next_free = k->free_fetches;
+    k->free_fetches = f;
+    k->free_fetch_count++;
+}
+
+void fetches_free(struct worker *k)
+{
+    while (k->free_fetches != NULL) {
+        struct fetch *f = k->free_fetches;
+        k->free_fetches = f->next_free;
+        free(f);
+    }
+}
+
 struct fetch *fetch_ref(struct fetch *f)
 {
     f->refs++;
@@ -39,7 +71,7 @@ void fetch_free_when_quiet(struct fetch *f)
     free(f->variant_text);
     free(f->response_arena);
     free(f->arena);
-    free(f);
+    fetch_put_away(f);
 }
 
 int64_t fetch_now_s(const struct fetch *f)
@@ -231,7 +263,7 @@ static bool may_validate(const struct fetch_settings *s)
 
 struct fetch *fetch_begin(const struct fetch_settings *s)
 {
-    struct fetch *f = calloc(1, sizeof *f);
+    struct fetch *f = fetch_take(s->worker);
     if (f == NULL || !take_upload(f, s) || !fetch_copy_request(f, s)) {
         if (f != NULL) upload_unref(&f->upload);
         free(f);

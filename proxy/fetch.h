@@ -45,6 +45,8 @@ struct fetch_settings {
 
 /** @return NULL: no memory, or the origin's queue is full; the flight has then failed (503) */
 struct fetch *fetch_begin(const struct fetch_settings *settings);
+/** What the worker keeps for reuse. */
+void fetches_free(struct worker *k);
 struct fetch *fetch_ref(struct fetch *f);
 void fetch_unref(struct fetch **f);
 /** The exchange that began it is over. A fetch whose response nobody can use any more is broken off. */

@@ -81,6 +81,7 @@ struct fetch {
     struct purge_result purge_result;
     uint64_t stored_seq; /* what purges hold against the response: when it came into being */
     struct loop_task resume_task, purge_task, publish_task;
+    struct fetch *next_free; /* in worker->free_fetches */
 };
 
 /** Nobody refers to it: it goes when no task of it is posted any more. */

@@ -1,6 +1,7 @@
 #include "proxy/worker.h"
 
 #include "proxy/exchange.h"
+#include "proxy/fetch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +122,7 @@ static void *worker_run(void *arg)
     break_off(k);
     exchanges_free(k);
     kept_free(k);
+    fetches_free(k);
     return NULL;
 }
 

@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 struct exchange;
+struct fetch;
 
 struct worker {
     struct weir *weir;
@@ -28,6 +29,8 @@ struct worker {
     struct exchange *free_exchanges; /* kept for reuse, at most WORKER_FREE_EXCHANGES_MAX */
     size_t free_exchange_count;
     struct kept_replies *kept; /* exchange_kept.c */
+    struct fetch *free_fetches; /* the same, at most WORKER_FREE_FETCHES_MAX */
+    size_t free_fetch_count;
     size_t exchanges, fetches; /* alive */
     struct heap_ahead heap;
     struct site_lease *lease;         /* what new requests begin under */
@@ -41,7 +44,7 @@ struct worker {
     pthread_t thread;
 };
 
-enum { WORKER_FREE_EXCHANGES_MAX = 1024 };
+enum { WORKER_FREE_EXCHANGES_MAX = 1024, WORKER_FREE_FETCHES_MAX = 256 };
 
 /** @param fds  listening sockets, taken over */
 MUST_USE struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, size_t cap);
