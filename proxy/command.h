@@ -8,6 +8,9 @@ int command_purge(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_explain(int argc, char **argv);
+int command_top(int argc, char **argv);
+/** `weir warm FILE`: asks a listener, as a client does. */
+int command_warm(int argc, char **argv);
 /* This one asks no weir: it reads an access log. */
 int command_simulate(int argc, char **argv);
 

@@ -318,6 +318,7 @@ static int run_command(int argc, char **argv)
     } commands[] = {
         { "serve", serve },         { "purge", command_purge }, { "explain", command_explain },
         { "stats", command_stats }, { "check", command_check }, { "simulate", command_simulate },
+        { "warm", command_warm },   { "top", command_top },
     };
     if (argc < 2 || argv[1][0] == '-') return serve(argc, argv);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

@@ -32,6 +32,8 @@ static const char usage[] =
     "  purge      take responses out of a running weir\n"
     "  explain    what is stored for a URL, and what would happen to a request for it\n"
     "  stats      the counters of a running weir\n"
+    "  top        what it does now, second by second\n"
+    "  warm       ask it for a list of URLs, so that it has them before clients come\n"
     "  check      read a configuration and say what it means\n"
     "  simulate   what an access log would miss, by eviction policy and size\n"
     "\n"
