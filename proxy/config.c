@@ -18,6 +18,7 @@ struct loading {
     const struct options *options;
     struct config_reader reader;
     struct config_file *file;
+    struct place admin_place;           /* of admin.address */
     struct origin_settings *own_origin; /* of `origin:` or --origin; NULL: none */
 };
 
@@ -124,7 +125,7 @@ static void check_admin(struct loading *l)
 {
     const struct settings *s = &l->file->settings;
     if (s->admin_tokens.count > 0 || is_loopback(s->admin_address)) return;
-    report_at(report_of(l), command_line(),
+    report_at(report_of(l), l->options->admin != NULL ? command_line() : l->admin_place,
               "admin address %.80s is not a loopback address and no token is set; set admin.token, WEIR_ADMIN_TOKEN or "
               "--admin-token-file",
               s->admin_address);
@@ -201,17 +202,25 @@ static bool finish_server(struct loading *l, const struct origin_settings *o, st
     return false;
 }
 
-static void check_readable(struct loading *l, struct place p, const char *key, const char *path)
+/* Of what is in it only as much is looked at as tells one file from another: libcurl reads it when it connects. */
+static void check_pem(struct loading *l, struct place p, const char *key, const char *path, const char *holds)
 {
-    if (path != NULL && access(path, R_OK) != 0)
+    enum { PEM_MAX = 16 << 20 };
+    if (path == NULL) return;
+    struct arena *a = arena_new();
+    struct view text = a != NULL ? file_read(a, path, PEM_MAX) : view_of(NULL, 0);
+    if (text.at == NULL)
         report_at(report_of(l), p, "%s: cannot read %.200s: %s", key, path, strerror(errno));
+    else if (text.len == 0 || memmem(text.at, text.len, holds, strlen(holds)) == NULL)
+        report_at(report_of(l), p, "%s: nothing in %.200s says %s; it takes a PEM file", key, path, holds);
+    if (a != NULL) arena_free(a);
 }
 
 static void check_tls(struct loading *l, const struct origin_settings *o)
 {
-    check_readable(l, o->place, "tls.ca", o->tls.ca);
-    check_readable(l, o->place, "tls.certificate", o->tls.certificate);
-    check_readable(l, o->place, "tls.key", o->tls.key);
+    check_pem(l, o->place, "tls.ca", o->tls.ca, "CERTIFICATE-----");
+    check_pem(l, o->place, "tls.certificate", o->tls.certificate, "CERTIFICATE-----");
+    check_pem(l, o->place, "tls.key", o->tls.key, "PRIVATE KEY-----");
     if ((o->tls.certificate == NULL) != (o->tls.key == NULL))
         report_at(report_of(l), o->place, "tls: a certificate and its key; give both or none");
 }
@@ -456,11 +465,22 @@ static void load_unmatched(struct loading *l)
 
 /* ---- all together */
 
+static const struct node *node_member(const struct node *map, const char *name)
+{
+    if (map == NULL || node_of(map)->kind != NODE_MAP) return NULL;
+    const struct node *m = node_of(map)->first;
+    while (m != NULL && !view_equal(m->key->text, view_of_str(name))) m = m->next;
+    return m;
+}
+
 static void read_file(struct loading *l)
 {
     if (l->options->config_path == NULL) return;
     const struct node *root = config_read(l->options->config_path, l->reader.arena, l->reader.report);
-    if (root != NULL) schema_read(&l->reader, &config_schema, root, l->file);
+    if (root == NULL) return;
+    schema_read(&l->reader, &config_schema, root, l->file);
+    const struct node *admin = node_member(root, "admin"), *address = node_member(admin, "address");
+    if (address != NULL) l->admin_place = address->place;
 }
 
 struct site *config_load(const struct options *o, struct config_report *report)

@@ -254,7 +254,17 @@ static const struct setting freshness_rows[] = {
     { "early_refresh", SETTING_PERCENT, AT(early_refresh_percent), .most = 1000,
       .help = "XFetch's beta: how eagerly a used response is refreshed before it ends; 0%: off" },
 };
-static const struct schema freshness_schema = { SCHEMA_ROWS(freshness_rows), NULL };
+
+static const char *freshness_contradicts(const void *base)
+{
+    const struct policy *p = base;
+    bool both = p->minimum_lifetime_s >= 0 && p->maximum_lifetime_s >= 0;
+    return both && p->minimum_lifetime_s > p->maximum_lifetime_s
+               ? "minimum is longer than maximum; it takes minimum to be the shorter"
+               : NULL;
+}
+
+static const struct schema freshness_schema = { SCHEMA_ROWS(freshness_rows), NULL, freshness_contradicts };
 
 static const struct choice honour_or_rfc[] = { { "honour", true }, { "rfc9111", false }, { NULL, 0 } };
 
@@ -287,7 +297,7 @@ static const struct setting stale_rows[] = {
     { "with_s_maxage", SETTING_OWN, AT(stale_with_s_maxage), .read = with_s_maxage_read, .write = with_s_maxage_write,
       .help = "the windows of a response with s-maxage: honour, or rfc9111 for the letter" },
 };
-static const struct schema stale_schema = { SCHEMA_ROWS(stale_rows), NULL };
+static const struct schema stale_schema = { SCHEMA_ROWS(stale_rows), NULL, NULL };
 
 static const struct setting vary_rows[] = {
     { "max_variants", SETTING_INT, AT(vary_maximum_variants), .least = 1, .most = 1024,
@@ -295,7 +305,7 @@ static const struct setting vary_rows[] = {
     { "fields", SETTING_OWN, AT(vary_rules), .read = vary_read, .write = vary_write,
       .help = "by field: normalise, raw, ignore, bypass, or the list of values that count" },
 };
-static const struct schema vary_schema = { SCHEMA_ROWS(vary_rows), NULL };
+static const struct schema vary_schema = { SCHEMA_ROWS(vary_rows), NULL, NULL };
 
 static const struct setting query_rows[] = {
     { "sort", SETTING_FLAG, AT(key.sort_query), .help = "?b=1&a=2 is ?a=2&b=1" },
@@ -304,7 +314,7 @@ static const struct setting query_rows[] = {
     { "keep", SETTING_VIEWS, AT(key.keep), .unset = "all", .most = RULES_MAX, .check = check_not_empty,
       .help = "the only parameters that count; []: none does" },
 };
-static const struct schema query_schema = { SCHEMA_ROWS(query_rows), NULL };
+static const struct schema query_schema = { SCHEMA_ROWS(query_rows), NULL, NULL };
 
 static const struct setting key_rows[] = {
     { "host", SETTING_OWN, AT(key.host), .read = key_host_read, .write = key_host_write,
@@ -315,13 +325,13 @@ static const struct setting key_rows[] = {
     { "cookies", SETTING_VIEWS, AT(key.cookies), .unset = "none", .most = 16, .check = check_token,
       .help = "cookies whose values are part of the key" },
 };
-static const struct schema key_schema = { SCHEMA_ROWS(key_rows), NULL };
+static const struct schema key_schema = { SCHEMA_ROWS(key_rows), NULL, NULL };
 
 static const struct setting range_rows[] = {
     { "fetch_whole_limit", SETTING_BYTES, AT(range_fetch_whole_limit_bytes),
       .help = "a Range on a miss fetches the whole response up to this, and is passed on above" },
 };
-static const struct schema range_schema = { SCHEMA_ROWS(range_rows), NULL };
+static const struct schema range_schema = { SCHEMA_ROWS(range_rows), NULL, NULL };
 
 static const struct choice set_cookies[] = { { "strip", SET_COOKIE_STRIP }, { "keep", SET_COOKIE_KEEP }, { NULL, 0 } };
 
@@ -354,4 +364,4 @@ static const struct setting cache_rows[] = {
     { "hit_for_miss", SETTING_SECONDS, AT(hit_for_miss_s),
       .help = "for so long requests do not wait for each other, once a response could not be shared" },
 };
-const struct schema cache_schema = { SCHEMA_ROWS(cache_rows), NULL };
+const struct schema cache_schema = { SCHEMA_ROWS(cache_rows), NULL, NULL };

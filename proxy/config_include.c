@@ -51,6 +51,10 @@ struct view environment_expand(struct config_loader *l, struct place p, struct v
             step = 3;
         } else if (view_starts_with(rest, VIEW("${"))) {
             size_t end = view_find(rest, 0, '}');
+            if (end == rest.len) {
+                report_at(l->report, p, "\"%.*s\" has no } at its end; $${ is a plain ${", (int)rest.len, rest.at);
+                break;
+            }
             piece = variable_value(l, p, view_after(view_first(rest, end), 2));
             step = end + 1;
             if (piece.at == NULL) break;

@@ -25,7 +25,7 @@ static const struct setting server_rows[] = {
     { "admin", SETTING_TEXT, offsetof(struct origin_server_settings, admin_url), .unset = "none",
       .check = check_origin_url, .help = "where the admin API of this weir is: hears of purges by the admin API" },
 };
-static const struct schema server_schema = { SCHEMA_ROWS(server_rows), "url" };
+static const struct schema server_schema = { SCHEMA_ROWS(server_rows), "url", NULL };
 
 static void read_server(struct config_reader *r, const struct node *n, struct origin_server_settings *to)
 {
@@ -33,6 +33,16 @@ static void read_server(struct config_reader *r, const struct node *n, struct or
     *to = (struct origin_server_settings){ .weight = 1 };
     schema_read(r, &server_schema, n, to);
     if (to->url == NULL && r->report->count == before) report_at(r->report, n->place, "a server without url");
+}
+
+/* @param first  of the list that `all` was read from; NULL: there is only one */
+static void say_twice(struct config_reader *r, const struct node *first, const struct origin_server_settings *all)
+{
+    size_t at = 0;
+    for (const struct node *m = first; m != NULL; m = m->next, at++)
+        for (size_t i = 0; i < at && all[at].url != NULL; i++)
+            if (all[i].url != NULL && strcmp(all[i].url, all[at].url) == 0)
+                report_at(r->report, m->place, "%.80s is here twice; keep one, with a weight", all[at].url);
 }
 
 static void servers_read(struct config_reader *r, const struct node *n, void *to)
@@ -51,6 +61,7 @@ static void servers_read(struct config_reader *r, const struct node *n, void *to
     if (!is_list) read_server(r, n, &all[at++]);
     for (const struct node *m = is_list ? real->first : NULL; m != NULL; m = m->next) read_server(r, m, &all[at++]);
     for (size_t i = 0; i < count; i++) primary = primary || !all[i].backup;
+    say_twice(r, is_list ? real->first : NULL, all);
     if (!primary) report_at(r->report, n->place, "every server is a backup; one must not be");
     o->servers = all;
     o->server_count = count;
@@ -175,7 +186,7 @@ static const struct setting health_rows[] = {
       .help = "must stand in a good answer" },
     { "host", SETTING_TEXT, AT(health.host), .unset = "auto", .check = check_authority, .help = "Host of a check" },
 };
-static const struct schema health_schema = { SCHEMA_ROWS(health_rows), "path" };
+static const struct schema health_schema = { SCHEMA_ROWS(health_rows), "path", NULL };
 
 static const struct setting breaker_rows[] = {
     { "failures", SETTING_INT, AT(breaker.failures), .unset = "auto", .most = 1000,
@@ -185,7 +196,7 @@ static const struct setting breaker_rows[] = {
     { "probes", SETTING_INT, AT(breaker.probes), .least = 1, .most = 100, .help = "that must succeed to close it" },
     { "on_5xx", SETTING_FLAG, AT(breaker.on_5xx), .help = "502, 503 and 504 are failures too" },
 };
-static const struct schema breaker_schema = { SCHEMA_ROWS(breaker_rows), NULL };
+static const struct schema breaker_schema = { SCHEMA_ROWS(breaker_rows), NULL, NULL };
 
 static const struct setting retry_rows[] = {
     { "attempts", SETTING_INT, AT(retries.attempts), .most = 10, .help = "on other servers, safe methods only" },
@@ -194,7 +205,7 @@ static const struct setting retry_rows[] = {
     { "hedge", SETTING_FLAG, AT(retries.hedge),
       .help = "a safe request without an answer after its route's p95 is sent to a second server" },
 };
-static const struct schema retries_schema = { SCHEMA_ROWS(retry_rows), NULL };
+static const struct schema retries_schema = { SCHEMA_ROWS(retry_rows), NULL, NULL };
 
 static const struct setting tls_rows[] = {
     { "ca", SETTING_TEXT, AT(tls.ca), .unset = "system", .check = check_path, .path = true,
@@ -207,7 +218,7 @@ static const struct setting tls_rows[] = {
       .help = "asked for by SNI and checked; auto: the URL's host" },
     { "verify", SETTING_FLAG, AT(tls.verify), .help = "false: anybody may answer; for tests only" },
 };
-static const struct schema tls_schema = { SCHEMA_ROWS(tls_rows), NULL };
+static const struct schema tls_schema = { SCHEMA_ROWS(tls_rows), NULL, NULL };
 
 static const struct setting origin_rows[] = {
     { "servers", SETTING_OWN, AT(servers), .read = servers_read, .write = servers_write,
@@ -238,7 +249,7 @@ static const struct setting origin_rows[] = {
     { "purge_token", SETTING_VIEW, AT(purge_token), .unset = "none", .secret = true, .check = check_secret,
       .help = "for purges handed on: a text, or {file: PATH}" },
 };
-const struct schema origin_schema = { SCHEMA_ROWS(origin_rows), "servers" };
+const struct schema origin_schema = { SCHEMA_ROWS(origin_rows), "servers", NULL };
 
 void origin_settings_defaults(struct origin_settings *out)
 {

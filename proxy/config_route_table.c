@@ -101,7 +101,7 @@ static const struct setting match_rows[] = {
     { "exact", SETTING_VIEWS, offsetof(struct match_map, exact), .most = PATTERNS_MAX,
       .help = "paths taken literally: \"/\" is the home page alone" },
 };
-static const struct schema match_schema = { SCHEMA_ROWS(match_rows), NULL };
+static const struct schema match_schema = { SCHEMA_ROWS(match_rows), NULL, NULL };
 
 static void add_map_patterns(struct config_reader *r, const struct node *n, struct pattern_list *list)
 {
@@ -376,7 +376,7 @@ static const struct setting protection_rows[] = {
       .help = "for Authorization: Bearer" },
     { "forward", SETTING_FLAG, OF(rules.forward), .help = "true: the origin hears Authorization too" },
 };
-static const struct schema protection_schema = { SCHEMA_ROWS(protection_rows), NULL };
+static const struct schema protection_schema = { SCHEMA_ROWS(protection_rows), NULL, NULL };
 
 static void protect_read(struct config_reader *r, const struct node *n, void *to)
 {
@@ -451,14 +451,14 @@ static const struct setting redirect_rows[] = {
     { "status", SETTING_CHOICE, AT(redirect.status), .choices = redirect_statuses,
       .help = "301, 302, 303, 307 or 308" },
 };
-static const struct schema redirect_schema = { SCHEMA_ROWS(redirect_rows), "to" };
+static const struct schema redirect_schema = { SCHEMA_ROWS(redirect_rows), "to", NULL };
 
 static const struct setting answer_rows[] = {
     { "status", SETTING_INT, AT(answer.status), .unset = "none", .least = 200, .most = 599, .help = "200 to 599" },
     { "content_type", SETTING_TEXT, AT(answer.content_type), .check = check_field_value, .help = "of the content" },
     { "content", SETTING_VIEW, AT(answer.content), .unset = "none", .help = "what is said" },
 };
-static const struct schema answer_schema = { SCHEMA_ROWS(answer_rows), "status" };
+static const struct schema answer_schema = { SCHEMA_ROWS(answer_rows), "status", NULL };
 
 static const struct setting route_rows[] = {
     { "name", SETTING_TEXT, AT(name), .unset = "auto", .check = check_word,
@@ -484,7 +484,7 @@ static const struct setting route_rows[] = {
       .help = "of a connection that has switched, without a byte either way" },
     { "retry_post", SETTING_FLAG, AT(retry_post), .help = "true: a POST with Idempotency-Key may be tried again" },
 };
-const struct schema route_schema = { SCHEMA_ROWS(route_rows), NULL };
+const struct schema route_schema = { SCHEMA_ROWS(route_rows), NULL, NULL };
 
 void route_defaults(const struct policy *policy, struct route *out)
 {

@@ -196,7 +196,9 @@ static void take_number(struct config_reader *r, const struct setting *row, cons
         struct text_out l = text_out_in(low, sizeof low), h = text_out_in(high, sizeof high);
         write_number(row, row->least, &l);
         write_number(row, most, &h);
-        report_at(r->report, n->place, "%s: \"%.80s\"; it takes %s to %s", row->key, text.at, low, high);
+        bool bounded = row->most > 0 || value > most;
+        report_at(r->report, n->place, "%s: \"%.80s\"; it takes %s%s%s", row->key, text.at, low,
+                  bounded ? " to " : " or more", bounded ? high : "");
     } else {
         store_number(row, value, to);
     }
@@ -323,6 +325,7 @@ static void say_unknown(struct config_reader *r, const struct schema *s, const s
 void schema_read(struct config_reader *r, const struct schema *s, const struct node *n, void *to)
 {
     const struct node *map = node_of(n);
+    size_t before = r->report->count;
     if (map->kind == NODE_MAP) {
         for (const struct node *m = map->first; m != NULL; m = m->next) {
             const struct setting *row = row_named(s, m->key->text);
@@ -338,6 +341,8 @@ void schema_read(struct config_reader *r, const struct schema *s, const struct n
         report_at(r->report, n->place, "\"%.80s\" is %s; it takes a map of settings",
                   n->key != NULL ? n->key->text.at : "this", node_kind_name(n));
     }
+    const char *wrong = s->contradicts != NULL && r->report->count == before ? s->contradicts(to) : NULL;
+    if (wrong != NULL) report_at(r->report, n->place, "%s: %s", n->key != NULL ? n->key->text.at : "this", wrong);
 }
 
 /* ---- writing */

@@ -60,6 +60,8 @@ struct schema {
     const struct setting *rows;
     size_t count;
     const char *short_for; /* the setting that a text in the place of the map sets; NULL: none */
+    /* Do the settings agree with each other? NULL, or what is wrong and what would be right. May be NULL. */
+    const char *(*contradicts)(const void *base);
 };
 
 #define SCHEMA_ROWS(table) (table), sizeof(table) / sizeof *(table)

@@ -20,7 +20,7 @@ static const struct setting listener_rows[] = {
     { "proxy_protocol", SETTING_CHOICE, offsetof(struct listen_settings, proxy_protocol), .choices = proxy_protocols,
       .help = "required: each connection begins with a PROXY protocol header" },
 };
-static const struct schema listener_schema = { SCHEMA_ROWS(listener_rows), "address" };
+static const struct schema listener_schema = { SCHEMA_ROWS(listener_rows), "address", NULL };
 
 static void listen_read(struct config_reader *r, const struct node *n, void *to)
 {
@@ -99,13 +99,13 @@ static const struct setting admin_rows[] = {
     { "tokens", SETTING_VIEWS, AT(settings.admin_tokens), .unset = "none", .secret = true, .check = check_secret,
       .most = TOKENS_MAX, .help = "where there are several" },
 };
-static const struct schema admin_schema = { SCHEMA_ROWS(admin_rows), NULL };
+static const struct schema admin_schema = { SCHEMA_ROWS(admin_rows), NULL, NULL };
 
 static const struct setting purge_rows[] = {
     { "allow", SETTING_OWN, AT(settings.purge_allow), .read = cidrs_read, .write = cidrs_write,
       .help = "who may PURGE on the listeners without a token" },
 };
-static const struct schema purge_schema = { SCHEMA_ROWS(purge_rows), NULL };
+static const struct schema purge_schema = { SCHEMA_ROWS(purge_rows), NULL, NULL };
 
 static const struct setting store_rows[] = {
     { "path", SETTING_TEXT, AT(settings.store_path), .unset = "auto", .check = check_path, .path = true, .fixed = true,
@@ -115,7 +115,7 @@ static const struct setting store_rows[] = {
     { "hot_keys", SETTING_MILLISECONDS, AT(settings.hot_keys_ms), .least = 0,
       .help = "how often it is noted what is hot in memory, so that a restart brings it back; 0s: never" },
 };
-static const struct schema store_schema = { SCHEMA_ROWS(store_rows), NULL };
+static const struct schema store_schema = { SCHEMA_ROWS(store_rows), NULL, NULL };
 
 static const struct setting limit_rows[] = {
     { "idle_timeout", SETTING_MILLISECONDS, AT(settings.limits.idle_ms), .least = 1000, .fixed = true,
@@ -129,7 +129,7 @@ static const struct setting limit_rows[] = {
     { "tunnels", SETTING_INT, AT(settings.tunnels_max), .least = 0, .most = 1000 * 1000,
       .help = "per worker: connections that have switched protocols; one more is refused with 503" },
 };
-static const struct schema limits_schema = { SCHEMA_ROWS(limit_rows), NULL };
+static const struct schema limits_schema = { SCHEMA_ROWS(limit_rows), NULL, NULL };
 
 static const struct setting dns_rows[] = {
     { "servers", SETTING_VIEWS, AT(settings.dns.servers), .unset = "system", .check = check_name_server,
@@ -142,7 +142,14 @@ static const struct setting dns_rows[] = {
     { "ttl_max", SETTING_SECONDS, AT(settings.dns.ttl_most_s), .least = 1,
       .help = "a longer time to live is as short" },
 };
-static const struct schema dns_schema = { SCHEMA_ROWS(dns_rows), "servers" };
+
+static const char *dns_contradicts(const void *base)
+{
+    const struct dns_settings *d = &((const struct config_file *)base)->settings.dns;
+    return d->ttl_least_s > d->ttl_most_s ? "ttl_min is longer than ttl_max; it takes ttl_min to be the shorter" : NULL;
+}
+
+static const struct schema dns_schema = { SCHEMA_ROWS(dns_rows), "servers", dns_contradicts };
 
 static const struct setting top_rows[] = {
     { "listen", SETTING_OWN, AT(settings.listen), .read = listen_read, .write = listen_write, .fixed = true,
@@ -168,7 +175,7 @@ static const struct setting top_rows[] = {
     { "limits", SETTING_GROUP, 0, .group = &limits_schema, .help = "of connections" },
     { "dns", SETTING_GROUP, 0, .group = &dns_schema, .help = "where the names of origin servers are asked for" },
 };
-const struct schema config_schema = { SCHEMA_ROWS(top_rows), NULL };
+const struct schema config_schema = { SCHEMA_ROWS(top_rows), NULL, NULL };
 
 void config_file_defaults(struct config_file *out)
 {
