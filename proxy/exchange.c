@@ -997,4 +997,5 @@ const struct front_handler exchange_handler = {
     .end = exchange_end,
     .gives_way = exchange_gives_way,
     .refused = exchange_refused,
+    .refusal_field = { "Cache-Status", "weir; detail=refused" },
 };

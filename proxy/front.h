@@ -41,6 +41,11 @@ struct front_request {
     bool expects_continue;
 };
 
+/* NUL-terminated: the libraries want it so. A Date, Content-Length, Transfer-Encoding or Connection line never stands here. */
+struct front_field {
+    const char *name, *value;
+};
+
 /* What the front end calls. */
 struct front_handler {
     /** A well-formed request head is here. @return the handler's own context for this request, given to the calls below;
@@ -58,11 +63,7 @@ struct front_handler {
     bool (*gives_way)(void *context);
     /** A request that the front end itself refused (400, 408, 413, 414, 431, 505...): for counting and the log. */
     void (*refused)(void *owner, int status, const struct front_peer *peer);
-};
-
-/* NUL-terminated: the libraries want it so. A Date, Content-Length, Transfer-Encoding or Connection line never stands here. */
-struct front_field {
-    const char *name, *value;
+    struct front_field refusal_field; /* stands in those answers; name NULL: none */
 };
 
 struct front_reply {

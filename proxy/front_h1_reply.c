@@ -63,6 +63,8 @@ enum MHD_Result front_refuse(struct conn *c, int status)
     /* Connection first: added later it would make MHD send a second Date. */
     enum MHD_Result rc = MHD_add_response_header(response, "Connection", "close");
     if (rc == MHD_YES) rc = MHD_add_response_header(response, "Content-Type", "application/problem+json");
+    const struct front_field *own = &f->handler.refusal_field;
+    if (rc == MHD_YES && own->name != NULL) rc = MHD_add_response_header(response, own->name, own->value);
     if (rc == MHD_YES) rc = MHD_queue_response(c->mhd, (unsigned)r->status, response);
     MHD_destroy_response(response);
     c->refused_by_us = true;
@@ -75,11 +77,14 @@ void front_send_timeout(struct conn *c)
 {
     char head[512], date[HTTP_DATE_LEN + 1];
     const char *body = refusal_of(408)->body;
+    const struct front_field *own = &c->front->handler.refusal_field;
+    bool has_own = own->name != NULL;
     http_date_format((int64_t)time(NULL), date);
     int n = snprintf(head, sizeof(head),
                      "HTTP/1.1 408 Request Timeout\r\nDate: %s\r\nConnection: close\r\n"
-                     "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n%s",
-                     date, strlen(body), body);
+                     "Content-Type: application/problem+json\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s",
+                     date, has_own ? own->name : "", has_own ? ": " : "", has_own ? own->value : "",
+                     has_own ? "\r\n" : "", strlen(body), body);
     (void)send(c->fd, head, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); /* best effort: the connection ends anyway */
     struct front_peer peer = front_peer_of(c);
     c->front->handler.refused(c->front->owner, 408, &peer);

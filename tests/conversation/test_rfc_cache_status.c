@@ -297,9 +297,25 @@ START_TEST(others_members_come_first)
 }
 END_TEST
 
+/* What the front end refuses never became a request of ours: neither hit nor fwd. */
+START_TEST(what_is_told_of_what_is_refused)
+{
+    static const char *const refused[] = { "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+                                           "GET https://" HOST "/ HTTP/1.1\r\nHost: " HOST "\r\n\r\n" };
+    static const char *const statuses[] = { "400", "421" };
+    struct scene *s = scene_begin(NULL);
+    struct client *c = client_arrives(s);
+    says(s, c, "GET", refused[_i], strlen(refused[_i]));
+    hears(s, c, statuses[_i], "Cache-Status: weir; !hit; !fwd; detail=refused", NULL);
+    origin_count_is(s, 0);
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
+        { what_is_told_of_what_is_refused, 2 },
         TABLE(what_is_told_of_a_miss, misses),
         TEST(what_is_told_of_answers_of_weirs_own),
         TABLE(what_is_told_once_something_is_stored, hits),

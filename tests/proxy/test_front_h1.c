@@ -162,8 +162,12 @@ static void handler_refused(void *owner, int status, const struct front_peer *pe
     last_refusal = status;
 }
 
-static const struct front_handler handler = { handler_begin, handler_content, handler_content_end, handler_end,
-                                              NULL,          handler_refused };
+static const struct front_handler handler = { .begin = handler_begin,
+                                              .content = handler_content,
+                                              .content_end = handler_content_end,
+                                              .end = handler_end,
+                                              .refused = handler_refused,
+                                              .refusal_field = { "X-Own", "y" } };
 
 /* ---- the world */
 
@@ -1860,6 +1864,7 @@ START_TEST(a_head_that_trickles_in_times_out)
     }
     turn_until_closed(fd);
     heard_has("HTTP/1.1 408 Request Timeout\r\n");
+    heard_has("X-Own: y\r\n");
     ck_assert_int_eq(last_refusal, 408);
     ck_assert_uint_eq(begun, 0);
     close(fd);
