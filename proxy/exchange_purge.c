@@ -6,14 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static size_t tags_of_request(const struct exchange *x, struct view *tags)
+/* @return how many; more than TAG_MAX: too many, and not all are in `tags` */
+static size_t tags_of_request(const struct exchange *x, struct view tags[TAG_MAX + 1])
 {
     size_t n = 0;
     for (size_t i = 0; i < x->request->fields.count; i++) {
         const struct field *f = &x->request->fields.lines[i];
         struct view rest = f->value;
         if (!tag_field_is_internal(f->id)) continue;
-        while (n < TAG_MAX && tag_list_next(f->id, &rest, &tags[n])) n++;
+        while (n <= TAG_MAX && tag_list_next(f->id, &rest, &tags[n])) n++;
     }
     return n;
 }
@@ -49,7 +50,7 @@ static bool key_of_target(struct exchange *x)
 void purge_request_begin(struct exchange *x)
 {
     struct weir *w = x->worker->weir;
-    struct view tags[TAG_MAX], uri;
+    struct view tags[TAG_MAX + 1], uri;
     struct store_id id;
     struct purge_request purge = { .soft = is_soft(x), .count = true, .tags = tags, .uris = &uri, .uri_ids = &id };
     if (!weir_may_purge(&x->site->settings, x->peer, x->request->fields)) {
@@ -59,6 +60,10 @@ void purge_request_begin(struct exchange *x)
     purge.tag_count = tags_of_request(x, tags);
     if (names_tags(x) && purge.tag_count == 0) {
         answer_problem(x, 400, "no-tags");
+        return;
+    }
+    if (purge.tag_count > TAG_MAX) {
+        answer_problem(x, 400, "too-many-tags");
         return;
     }
     if (purge.tag_count == 0) {

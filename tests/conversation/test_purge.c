@@ -109,6 +109,25 @@ START_TEST(purge_takes_tags)
 }
 END_TEST
 
+/* All that it names, or nothing. */
+START_TEST(a_purge_of_too_many_tags_is_refused)
+{
+    struct scene *s = scene_begin(NULL);
+    char names[16 * 1024];
+    size_t len = (size_t)sprintf(names, "Surrogate-Key:");
+    store(s, HOST, "/tagged", "Surrogate-Key: t1000", "tagged");
+    for (int i = 0; i < 1000; i++) len += (size_t)sprintf(names + len, " t%d", i);
+    client_asks(s, "PURGE /", names);
+    client_hears(s, "200", "", NULL);
+    is_a_hit(s, HOST, "/tagged", "tagged");
+    strcat(names, " t1000");
+    client_asks(s, "PURGE /", names);
+    client_hears(s, "400", "Content-Type: application/problem+json", NULL);
+    is_a_hit(s, HOST, "/tagged", "tagged");
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(a_soft_purge_keeps_what_it_makes_stale)
 {
     struct scene *s = scene_begin(NULL);
@@ -413,6 +432,7 @@ int main(void)
         TEST(purge_takes_a_url_with_every_variant),
         TEST(purge_of_nothing_is_no_error),
         TABLE(purge_takes_tags, tags),
+        TEST(a_purge_of_too_many_tags_is_refused),
         TEST(a_soft_purge_keeps_what_it_makes_stale),
         TEST(a_soft_purge_keeps_it_for_errors),
         TEST(the_admin_api_wants_its_token),
