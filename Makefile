@@ -66,8 +66,8 @@ FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIBS)
 	$(CC) $(WEIR_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CACHE_LIBS)
 
-# Threads meet in the tiers, the flights and the purges.
-THREADED_TESTS := $(call unit_tests,cache) $(call unit_tests,purge)
+# Threads meet in the tiers, the flights, the purges and the access log.
+THREADED_TESTS := $(call unit_tests,cache) $(call unit_tests,purge) $(BUILD)/tests/proxy/test_access_log
 CLIENT_TESTS := $(wildcard tests/clients/*.sh)
 
 .PHONY: tests unit unit-run conversation-run fuzz-run threads-run clients-run

@@ -1,5 +1,6 @@
 #include "proxy/admin_stats.h"
 
+#include "proxy/access_log.h"
 #include "proxy/admin_internal.h"
 #include "proxy/admin_origins.h"
 
@@ -66,6 +67,7 @@ void stats_gather(struct weir *w, uint64_t purges, struct stats_snapshot *out)
         .uptime_s = clock_now_s(&w->clock) - w->started_s,
         .workers = w->worker_count,
         .flights = flight_count(cache_flights(w->cache)),
+        .access_log_lost = w->access_log != NULL ? access_log_lost(w->access_log) : 0,
         .draining = atomic_load(&w->draining),
         .has_store = w->store != NULL,
     };
@@ -105,6 +107,8 @@ static const struct value values[] = {
     { NULL, "workers", "workers", METRIC_GAUGE, VALUE_COUNT, AT(workers), "Event loops" },
     { NULL, "draining", "draining", METRIC_GAUGE, VALUE_FLAG, AT(draining), "1 once weir has been told to end" },
     { NULL, "flights", "flights", METRIC_GAUGE, VALUE_COUNT, AT(flights), "Fetches that other requests can join now" },
+    { NULL, "access_log_lost", "access_log_lost_total", METRIC_COUNTER, VALUE_COUNT, AT(access_log_lost),
+      "Lines of the access log that could not be written in time, or at all" },
     { NULL, "tunnels_open", "tunnels_open", METRIC_GAUGE, VALUE_COUNT, AT(totals.tunnels_open),
       "Connections that have switched to another protocol and are open now" },
 #define STATS_ROW(name, metric, help) { "requests", #name, metric, METRIC_COUNTER, VALUE_COUNT, AT(totals.name), help },

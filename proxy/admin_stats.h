@@ -27,7 +27,7 @@ struct stats_latency {
 
 struct stats_snapshot {
     int64_t started_s, uptime_s;
-    uint64_t workers, flights;
+    uint64_t workers, flights, access_log_lost;
     bool draining, has_store;
     const char *origin; /* its URL, or the path of its socket; of several, the one for what no route matches */
     char origin_text[ROUTE_TARGET_MAX];

@@ -1,5 +1,6 @@
 #include "proxy/config_reload.h"
 
+#include "proxy/access_log.h"
 #include "proxy/dns.h"
 #include "proxy/health.h"
 #include "proxy/worker.h"
@@ -115,6 +116,7 @@ static void await_workers(const struct weir *w)
 bool config_reload(struct reloader *r, struct config_report *report, size_t *changes)
 {
     pthread_mutex_lock(&r->lock);
+    if (r->weir->access_log != NULL) access_log_reopen(r->weir->access_log);
     struct site *after = config_load(r->options, report);
     if (after == NULL) {
         say_refusal(r, report);

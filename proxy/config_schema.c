@@ -76,7 +76,8 @@ static bool read_item(struct config_reader *r, const struct setting *row, const 
 {
     bool ok = row->secret ? reader_secret(r, n, out) : reader_text(r, n, "a text", out);
     if (!ok || !check_text(r, row, n, *out)) return false;
-    if (row->path) *out = view_of_str(path_beside(r->arena, node_of(n)->place.file, out->at));
+    if (row->path && !view_equal(*out, VIEW("-")))
+        *out = view_of_str(path_beside(r->arena, node_of(n)->place.file, out->at));
     if (!row->lower) return out->at != NULL;
     struct view copy = arena_copy(r->arena, *out);
     char *at = (char *)(uintptr_t)copy.at; /* ours, just made */

@@ -954,7 +954,9 @@ static void count_end(struct exchange *x, uint64_t bytes_sent)
     struct counters *c = &x->worker->counters;
     stats_add(&c->bytes_sent, bytes_sent);
     if (x->hit) stats_add(&c->bytes_hit, bytes_sent);
-    histogram_add(x->hit ? &c->hit_us : &c->miss_us, clock_monotonic_us() - x->begun_us);
+    int64_t took_us = clock_monotonic_us() - x->begun_us;
+    histogram_add(x->hit ? &c->hit_us : &c->miss_us, took_us);
+    exchange_log(x, bytes_sent, took_us);
 }
 
 static void exchange_end(void *context, bool delivered, uint64_t bytes_sent)
@@ -984,10 +986,9 @@ static bool exchange_gives_way(void *context)
 static void exchange_refused(void *owner, int status, const struct front_peer *peer)
 {
     struct worker *k = owner;
-    (void)status;
-    (void)peer;
     stats_add(&k->counters.requests, 1);
     stats_add(&k->counters.refused, 1);
+    exchange_log_refused(k, status, peer);
 }
 
 const struct front_handler exchange_handler = {

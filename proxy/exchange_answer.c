@@ -159,6 +159,7 @@ static int64_t plan_parts(struct exchange *x, const struct source *s, const stru
 static void note_answer(struct exchange *x, int status)
 {
     x->state = EXCHANGE_ANSWERED;
+    x->status = status;
     if (status == 304) stats_add(&x->worker->counters.not_modified, 1);
     if (status == 206) stats_add(&x->worker->counters.partial, 1);
 }
@@ -463,6 +464,7 @@ void answer_own(struct exchange *x, int status, const char *content_type, char *
                                  .release = text != NULL ? release_text : NULL,
                                  .arg = text };
     reply.close = x->has_content && !(x->upload != NULL && upload_is_complete(x->upload));
+    x->status = status;
     x->state = EXCHANGE_ANSWERED;
     if (front_reply(x->stream, &reply) != 0) free(text);
 }

@@ -73,6 +73,7 @@ struct exchange {
     bool late;            /* joined a flight whose response was already there */
     bool upgrades;        /* has a place for a tunnel, which may come of it */
     /* the answer */
+    int status; /* 0: none yet */
     struct outcome outcome;
     struct object *object;
     struct body_reader reader;
@@ -118,6 +119,11 @@ void answer_options(struct exchange *x);
 void answer_trace(struct exchange *x);
 /** End readers and free what the answer held. */
 void answer_end(struct exchange *x);
+
+/* ---- exchange_log.c */
+
+void exchange_log(const struct exchange *x, uint64_t bytes_sent, int64_t took_us);
+void exchange_log_refused(struct worker *k, int status, const struct front_peer *peer);
 
 /* ---- exchange_kept.c */
 

@@ -1,4 +1,5 @@
 /* main: takes the command line, builds one struct weir, starts its threads, and waits for a signal to end them. */
+#include "proxy/access_log.h"
 #include "proxy/admin.h"
 #include "proxy/config_reload.h"
 #include "proxy/command.h"
@@ -122,6 +123,14 @@ static int build_workers(struct weir *w, const struct settings *o)
     return 0;
 }
 
+static int open_access_log(struct weir *w, const struct settings *o)
+{
+    char why[WHY_BYTES];
+    if (o->access_log_path == NULL) return 0;
+    w->access_log = access_log_open(o->access_log_path, say, NULL, why, sizeof why);
+    return w->access_log != NULL ? 0 : fail(EXIT_RUNNING, why);
+}
+
 /* What knows how the origins' servers do, and where they are. */
 static int build_watchers(struct weir *w)
 {
@@ -208,6 +217,7 @@ static void weir_free(struct weir *w)
     refill_free(w->refill);
     /* The loops go last: a thread of the store may still be waking one whose work is done. */
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
+    access_log_close(w->access_log);
     passwords_free(w->passwords);
     health_free(w->health);
     dns_free(w->dns);
@@ -269,6 +279,7 @@ static int serve_with(struct weir *w, const struct settings *o, const sigset_t *
     char why[WHY_BYTES] = "";
     int rc = open_tiers(w, o);
     if (rc == 0) rc = build_watchers(w);
+    if (rc == 0) rc = open_access_log(w, o);
     if (rc == 0) rc = build_workers(w, o);
     if (rc != 0) return rc;
     purge_set_sweeper(w->purges, sweep_memory, w);

@@ -36,6 +36,7 @@ struct settings {
     struct cidrs purge_allow;
     struct cidrs trusted_proxies; /* whose Forwarded and X-Forwarded-* are believed */
     const char *store_path;
+    const char *access_log_path; /* NULL: no access log; "-": the standard output */
     int64_t store_bytes, memory_bytes;
     int64_t hot_keys_ms; /* between two lists of what is hot in memory; 0: none is written or read */
     int workers;

@@ -20,6 +20,7 @@ struct dns;
 struct passwords;
 struct health;
 struct refill;
+struct access_log;
 
 struct weir {
     struct clock clock;
@@ -32,9 +33,10 @@ struct weir {
     struct resolver *resolver; /* of origin servers' names; NULL: none */
     struct dns *dns;           /* whom it asks */
     struct passwords *passwords;
-    struct health *health; /* NULL: nobody checks */
-    struct refill *refill; /* of memory, after a start */
-    char instance[17];     /* CDN-Loop's id: random, in hexadecimal */
+    struct health *health;         /* NULL: nobody checks */
+    struct refill *refill;         /* of memory, after a start */
+    struct access_log *access_log; /* NULL: none is written */
+    char instance[17];             /* CDN-Loop's id: random, in hexadecimal */
     struct worker *workers[WEIR_WORKERS_MAX];
     size_t worker_count;
     int64_t started_s;

@@ -1,5 +1,6 @@
 #include "proxy/worker.h"
 
+#include "proxy/access_log.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 
@@ -74,6 +75,10 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
     k->lease = site_lease_new(site);
     if (k->lease == NULL) site_unref(&site);
     if (k->tunnels == NULL || k->lease == NULL) goto no_memory;
+    if (w->access_log != NULL) {
+        k->access = access_lines_new(w->access_log, k->loop);
+        if (k->access == NULL) goto no_memory;
+    }
     /* The front first: what its turn begins to fetch is sent in the same turn of the loop. */
     k->front = front_h1_new(k->loop, &k->lease->site->settings.limits, &exchange_handler, k, why, cap);
     if (k->front == NULL) goto fail;
@@ -92,6 +97,7 @@ fail:
     if (k != NULL && k->front != NULL) front_free(k->front);
     if (k != NULL && k->origin != NULL) origin_client_free(k->origin);
     if (k != NULL) tunnels_free(k->tunnels);
+    if (k != NULL) access_lines_free(k->access);
     if (k != NULL && k->loop != NULL) loop_free(k->loop);
     if (k != NULL) site_lease_unref(&k->lease);
     free(k);
@@ -123,6 +129,8 @@ static void *worker_run(void *arg)
     exchanges_free(k);
     kept_free(k);
     fetches_free(k);
+    access_lines_free(k->access);
+    k->access = NULL;
     return NULL;
 }
 
@@ -147,6 +155,7 @@ void worker_join(struct worker *k)
 void worker_free(struct worker *k)
 {
     if (!k->started) break_off(k);
+    access_lines_free(k->access); /* it was never started */
     tunnels_free(k->tunnels);
     struct site *next = atomic_exchange(&k->next_site, NULL);
     site_unref(&next);

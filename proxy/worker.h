@@ -28,8 +28,9 @@ struct worker {
     char variant_text[VARIANT_TEXT_MAX];
     struct exchange *free_exchanges; /* kept for reuse, at most WORKER_FREE_EXCHANGES_MAX */
     size_t free_exchange_count;
-    struct kept_replies *kept; /* exchange_kept.c */
-    struct fetch *free_fetches; /* the same, at most WORKER_FREE_FETCHES_MAX */
+    struct kept_replies *kept;   /* exchange_kept.c */
+    struct access_lines *access; /* NULL: no access log */
+    struct fetch *free_fetches;  /* as the exchanges, at most WORKER_FREE_FETCHES_MAX */
     size_t free_fetch_count;
     size_t exchanges, fetches; /* alive */
     struct heap_ahead heap;

@@ -214,6 +214,51 @@ START_TEST(a_reload_changes_what_comes_next_and_keeps_the_cache)
 }
 END_TEST
 
+static const char *log_lines(struct scene *s, const char *name)
+{
+    static char text[16 * 1024];
+    FILE *f = fopen(say(s, "%s/%s", scene_weir(s)->dir, name), "re");
+    size_t n = f != NULL ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = '\0';
+    if (f != NULL) fclose(f);
+    return text;
+}
+
+START_TEST(each_request_has_a_line_in_the_access_log)
+{
+    struct scene *s = scene_with("access_log: access.log\nroutes: [{match: /shelf/, cache: {version: v1}}]\n");
+    origin_answers(s, "200", FRESH, "jam");
+    client_asks(s, "GET /shelf/jam?a=\"b", "User-Agent: a \"client\"\nReferer: http://before.example/");
+    client_hears(s, "200", "", "jam");
+    client_asks(s, "GET /shelf/jam?a=\"b", "");
+    client_hears(s, "200", "Cache-Status: weir; hit", "jam");
+    client_asks(s, "HEAD /shelf/jam?a=\"b", "If-None-Match: *");
+    client_hears(s, "304", "", "");
+    says(s, scene_client(s), "GET", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+         strlen("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"));
+    client_hears(s, "400", "", NULL);
+    weir_is_told_to_stop(s);
+    weir_ends_with(s, 0);
+    const char *log = log_lines(s, "access.log");
+    static const char *const lines[] = {
+        "127.0.0.1 - - [",
+        "\"GET /shelf/jam?a=\\x22b HTTP/1.1\" 200 3 \"http://before.example/\" \"a \\x22client\\x22\" " HOST
+        " \"weir; fwd=uri-miss; fwd-status=200; ttl=600; stored\" /shelf/ ",
+        "\n127.0.0.1 - - [",
+        "\"GET /shelf/jam?a=\\x22b HTTP/1.1\" 200 3 \"-\" \"-\" " HOST " \"weir; hit; ttl=",
+        "\"HEAD /shelf/jam?a=\\x22b HTTP/1.1\" 304 0 ",
+        "\n127.0.0.1 - - [",
+        "] \"-\" 400 0 \"-\" \"-\" - \"-\" - 0\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const char *found = strstr(log, lines[i]);
+        if (found == NULL) scene_fail(s, "no %s in what is left of the log: %s", lines[i], log);
+        log = found + strlen(lines[i]);
+    }
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(a_bad_configuration_changes_nothing)
 {
     struct scene *s = scene_with("routes: [{response: {set: {X-Version: one}}}]\n");
@@ -327,6 +372,7 @@ int main(void)
         TEST(a_long_request_is_refused),
         TEST(cache_status_may_name_the_key),
         TEST(a_reload_changes_what_comes_next_and_keeps_the_cache),
+        TEST(each_request_has_a_line_in_the_access_log),
         TEST(a_bad_configuration_changes_nothing),
         TEST(a_response_under_way_ends_under_the_old_configuration),
         TEST(explain_names_the_route),
