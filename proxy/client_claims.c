@@ -73,10 +73,10 @@ static size_t members_from_the_end(struct field_section fields, enum field_id id
     return count;
 }
 
-bool client_address_claimed(const struct cidrs *trusted, struct field_section fields, union client_address *out)
+static bool address_in(enum field_id id, const struct cidrs *trusted, struct field_section fields,
+                       union client_address *out)
 {
     struct view members[CLAIMS_MAX];
-    enum field_id id = field_first(fields, FIELD_X_FORWARDED_FOR) != NULL ? FIELD_X_FORWARDED_FOR : FIELD_FORWARDED;
     size_t count = members_from_the_end(fields, id, members);
     bool known = false;
     for (size_t i = 0; i < count; i++) {
@@ -89,14 +89,35 @@ bool client_address_claimed(const struct cidrs *trusted, struct field_section fi
     return known;
 }
 
-bool client_scheme_claimed(struct field_section fields, bool *https)
+static bool has_both(struct field_section fields, enum field_id x_field)
+{
+    return field_first(fields, x_field) != NULL && field_first(fields, FIELD_FORWARDED) != NULL;
+}
+
+bool client_address_claimed(const struct cidrs *trusted, struct field_section fields, union client_address *out)
+{
+    union client_address other;
+    bool x_field = field_first(fields, FIELD_X_FORWARDED_FOR) != NULL;
+    if (!address_in(x_field ? FIELD_X_FORWARDED_FOR : FIELD_FORWARDED, trusted, fields, out)) return false;
+    if (!has_both(fields, FIELD_X_FORWARDED_FOR)) return true;
+    return address_in(FIELD_FORWARDED, trusted, fields, &other) && memcmp(out, &other, sizeof other) == 0;
+}
+
+static bool scheme_in(enum field_id id, struct field_section fields, bool *https)
 {
     struct view members[CLAIMS_MAX], scheme;
     char room[16];
-    bool x_field = field_first(fields, FIELD_X_FORWARDED_PROTO) != NULL;
-    if (members_from_the_end(fields, x_field ? FIELD_X_FORWARDED_PROTO : FIELD_FORWARDED, members) == 0) return false;
+    if (members_from_the_end(fields, id, members) == 0) return false;
     scheme = members[0];
-    if (!x_field && !forwarded_parameter(members[0], VIEW("proto"), room, sizeof room, &scheme)) return false;
+    if (id == FIELD_FORWARDED && !forwarded_parameter(members[0], VIEW("proto"), room, sizeof room, &scheme))
+        return false;
     *https = view_equal_nocase(scheme, VIEW("https"));
     return *https || view_equal_nocase(scheme, VIEW("http"));
+}
+
+bool client_scheme_claimed(struct field_section fields, bool *https)
+{
+    bool other, x_field = field_first(fields, FIELD_X_FORWARDED_PROTO) != NULL;
+    if (!scheme_in(x_field ? FIELD_X_FORWARDED_PROTO : FIELD_FORWARDED, fields, https)) return false;
+    return !has_both(fields, FIELD_X_FORWARDED_PROTO) || !scheme_in(FIELD_FORWARDED, fields, &other) || other == *https;
 }

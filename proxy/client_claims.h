@@ -14,12 +14,13 @@ union client_address {
     struct sockaddr_in6 v6;
 };
 
-/** Who asks: the last address of X-Forwarded-For (without that field, of Forwarded) that is no trusted proxy.
- *  @return false: the field does not say */
+/** Who asks: the last address of X-Forwarded-For, or Forwarded, that is no trusted proxy. Where both fields are there they
+ *  must agree: a proxy that writes one of them may pass on the other as the client wrote it.
+ *  @return false: nothing says, or not with certainty */
 MUST_USE bool client_address_claimed(const struct cidrs *trusted, struct field_section fields,
                                      union client_address *out);
-/** The scheme in which the client asked the nearest proxy.
- *  @return false: nothing says */
+/** The scheme in which the client asked the nearest proxy; what X-Forwarded-Proto and Forwarded say must not differ.
+ *  @return false: nothing says, or not with certainty */
 MUST_USE bool client_scheme_claimed(struct field_section fields, bool *https);
 /** Fields by which proxies speak of clients. */
 bool client_claims_in(enum field_id id);

@@ -18,8 +18,8 @@ struct loading {
     const struct options *options;
     struct config_reader reader;
     struct config_file *file;
-    struct place admin_place;           /* of admin.address */
-    struct origin_settings *own_origin; /* of `origin:` or --origin; NULL: none */
+    struct place listen_place, admin_place; /* of listen, and of admin.address */
+    struct origin_settings *own_origin;     /* of `origin:` or --origin; NULL: none */
 };
 
 static struct config_report *report_of(struct loading *l)
@@ -465,6 +465,18 @@ static void load_unmatched(struct loading *l)
 
 /* ---- all together */
 
+/* Whoever can connect could say to be anybody. */
+static void check_proxied(struct loading *l)
+{
+    const struct settings *s = &l->file->settings;
+    for (size_t i = 0; i < s->listen_count; i++) {
+        if (s->listen[i].proxy_protocol == PROXY_PROTOCOL_OFF || s->trusted_proxies.count > 0) continue;
+        report_at(report_of(l), l->listen_place,
+                  "%.80s wants PROXY headers and nobody's are believed; say whose: trusted_proxies: [10.0.0.0/8]",
+                  s->listen[i].address);
+    }
+}
+
 static const struct node *node_member(const struct node *map, const char *name)
 {
     if (map == NULL || node_of(map)->kind != NODE_MAP) return NULL;
@@ -479,8 +491,10 @@ static void read_file(struct loading *l)
     const struct node *root = config_read(l->options->config_path, l->reader.arena, l->reader.report);
     if (root == NULL) return;
     schema_read(&l->reader, &config_schema, root, l->file);
-    const struct node *admin = node_member(root, "admin"), *address = node_member(admin, "address");
+    const struct node *listen = node_member(root, "listen"), *admin = node_member(root, "admin"),
+                      *address = node_member(admin, "address");
     if (address != NULL) l->admin_place = address->place;
+    if (listen != NULL) l->listen_place = listen->place;
 }
 
 struct site *config_load(const struct options *o, struct config_report *report)
@@ -506,6 +520,7 @@ struct site *config_load(const struct options *o, struct config_report *report)
         load_unmatched(&l);
     }
     check_admin(&l);
+    check_proxied(&l);
     s->file = l.file;
     s->settings = l.file->settings;
     report_sort(report);

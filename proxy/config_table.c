@@ -164,7 +164,7 @@ static const struct setting top_rows[] = {
     { "cache", SETTING_GROUP, AT(cache), .group = &cache_schema, .help = "for every route; a route may say otherwise" },
     { "purge", SETTING_GROUP, 0, .group = &purge_schema, .help = "who may purge" },
     { "trusted_proxies", SETTING_OWN, AT(settings.trusted_proxies), .read = cidrs_read, .write = cidrs_write,
-      .help = "whose Forwarded and X-Forwarded-* are believed" },
+      .help = "whose Forwarded, X-Forwarded-* and PROXY headers are believed" },
     { "access_log", SETTING_TEXT, AT(settings.access_log_path), .unset = "none", .check = check_path, .path = true,
       .fixed = true,
       .help = "a file that gets a line for each request; opened again with each reload; -: standard output" },

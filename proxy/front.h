@@ -132,8 +132,10 @@ MUST_USE struct front *front_h1_new(struct loop *loop, const struct front_settin
                                     const struct front_handler *handler, void *owner, char *why, size_t cap);
 /** Accept from fd (the front owns it from here on). */
 MUST_USE int front_listen(struct front *f, int fd);
-/** The same, where every connection begins with a PROXY protocol header, which says who the client is. */
-MUST_USE int front_listen_proxied(struct front *f, int fd);
+/** The same, where every connection begins with a PROXY protocol header, which says who the client is.
+ *  @param believes  may this peer say so? Others are turned away */
+MUST_USE int front_listen_proxied(struct front *f, int fd, bool (*believes)(void *arg, const struct sockaddr *peer),
+                                  void *arg);
 /** Stop accepting, answer what is under way with `Connection: close`, close idle connections. */
 void front_drain(struct front *f);
 /** Requests and connections still under way. */

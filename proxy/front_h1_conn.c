@@ -12,7 +12,8 @@ struct acceptor {
     struct loop_watch watch;
     struct front *front;
     struct acceptor *next;
-    bool proxied; /* a PROXY protocol header comes first */
+    bool (*believes)(void *arg, const struct sockaddr *peer); /* a PROXY protocol header comes first; NULL: none does */
+    void *arg;
 };
 
 static int64_t min_ms(int64_t a, int64_t b)
@@ -58,8 +59,11 @@ static bool accept_one(struct front *f, const struct acceptor *a)
         return false;
     }
     int fd = accept4(a->watch.fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0 && a->proxied) {
-        front_proxied_begin(f, fd, (struct sockaddr *)&address, len);
+    if (fd >= 0 && a->believes != NULL) {
+        if (a->believes(a->arg, (struct sockaddr *)&address))
+            front_proxied_begin(f, fd, (struct sockaddr *)&address, len);
+        else
+            close(fd);
         return true;
     }
     if (fd >= 0) {
@@ -78,12 +82,12 @@ static void accept_ready(struct loop_watch *w, uint32_t events)
     }
 }
 
-static int front_listen_as(struct front *f, int fd, bool proxied)
+static int front_listen_as(struct front *f, int fd, bool (*believes)(void *arg, const struct sockaddr *peer), void *arg)
 {
     struct acceptor *a = calloc(1, sizeof(*a));
     if (a == NULL) return -ENOMEM;
     *a = (struct acceptor){
-        .watch = { .ready = accept_ready, .fd = fd }, .front = f, .next = f->acceptors, .proxied = proxied
+        .watch = { .ready = accept_ready, .fd = fd }, .front = f, .next = f->acceptors, .believes = believes, .arg = arg
     };
     int rc = loop_watch_add(f->loop, &a->watch, f->accept_paused ? 0 : EPOLLIN);
     if (rc != 0) {
@@ -96,12 +100,12 @@ static int front_listen_as(struct front *f, int fd, bool proxied)
 
 int front_listen(struct front *f, int fd)
 {
-    return front_listen_as(f, fd, false);
+    return front_listen_as(f, fd, NULL, NULL);
 }
 
-int front_listen_proxied(struct front *f, int fd)
+int front_listen_proxied(struct front *f, int fd, bool (*believes)(void *arg, const struct sockaddr *peer), void *arg)
 {
-    return front_listen_as(f, fd, true);
+    return front_listen_as(f, fd, believes, arg);
 }
 
 /* Whoever is in the backlog has been connected by the kernel in our name, so is taken in before the door closes. */

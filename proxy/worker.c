@@ -4,6 +4,8 @@
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -53,11 +55,39 @@ void worker_take_site(struct worker *k, struct site *next)
     loop_post(k->loop, &k->site_task);
 }
 
+/* A balancer that was forgotten among trusted_proxies should not be looked for long. */
+static void say_unbelieved(struct worker *k, const struct sockaddr *peer)
+{
+    enum { APART_MS = 60 * 1000 };
+    char address[INET6_ADDRSTRLEN] = "?";
+    int64_t now_ms = loop_now_ms(k->loop);
+    stats_add(&k->counters.refused, 1);
+    if (k->unbelieved_ms != 0 && now_ms - k->unbelieved_ms < APART_MS) return;
+    k->unbelieved_ms = now_ms;
+    const void *raw = peer->sa_family == AF_INET6
+                          ? (const void *)&((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr
+                          : &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
+    (void)inet_ntop(peer->sa_family, raw, address, sizeof address); /* else it stays "?" */
+    fprintf(
+        stderr,
+        "weir: connections from %s are closed: its PROXY headers are not believed, it is not among trusted_proxies\n",
+        address);
+}
+
+static bool believes(void *worker, const struct sockaddr *peer)
+{
+    struct worker *k = worker;
+    const struct cidrs *trusted = &k->lease->site->settings.trusted_proxies;
+    if (cidr_any_contains(trusted->at, trusted->count, peer)) return true;
+    say_unbelieved(k, peer);
+    return false;
+}
+
 static int listen_on(struct worker *k, size_t listener, int fd)
 {
     const struct settings *s = &k->lease->site->settings;
     bool proxied = listener < s->listen_count && s->listen[listener].proxy_protocol == PROXY_PROTOCOL_REQUIRED;
-    return proxied ? front_listen_proxied(k->front, fd) : front_listen(k->front, fd);
+    return proxied ? front_listen_proxied(k->front, fd, believes, k) : front_listen(k->front, fd);
 }
 
 struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, size_t cap)

@@ -40,8 +40,9 @@ struct worker {
     struct loop_task drain_task;
     struct loop_timer drain_timer;
     bool draining, drain_over, started;
-    bool breaking_off; /* nobody is asked any more */
-    uint64_t random;   /* state of worker_random */
+    bool breaking_off;     /* nobody is asked any more */
+    int64_t unbelieved_ms; /* when a peer that may send no PROXY header was last told of; 0: never */
+    uint64_t random;       /* state of worker_random */
     pthread_t thread;
 };
 

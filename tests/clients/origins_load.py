@@ -355,22 +355,31 @@ def too_much_at_once():
 
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
-PROXY_HEADERS = [  # and whom the origin hears of; None: the connection is closed
-    (b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\r\n", "192.0.2.7"),
-    (b"PROXY TCP6 2001:db8::7 2001:db8::1 4000 80\r\n", "2001:db8::7"),
-    (V2 + b"\x21\x11\0\x0c\xc0\0\x02\x08\xc0\0\x02\x01\x0f\xa0\0\x50", "192.0.2.8"),
-    (V2 + b"\x20\0\0\0", "127.0.0.1"),
-    (b"", None),
-    (b"PROXY NONSENSE\r\n", None),
+PROXY_HEADERS = [  # who sends them, and whom the origin hears of; None: the connection is closed
+    ("127.0.0.2", b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\r\n", "192.0.2.7"),
+    ("127.0.0.2", b"PROXY TCP6 2001:db8::7 2001:db8::1 4000 80\r\n", "2001:db8::7"),
+    ("127.0.0.2", V2 + b"\x21\x21\0\x24" + b"\x20\x01\x0d\xb8" + bytes(11) + b"\x09" + bytes(16) + b"\x0f\xa0\0\x50", "2001:db8::9"),
+    ("127.0.0.2", V2 + b"\x21\x11\0\x0c\xc0\0\x02\x08\xc0\0\x02\x01\x0f\xa0\0\x50", "192.0.2.8"),
+    ("127.0.0.2", V2 + b"\x20\0\0\0", "127.0.0.2"),
+    ("127.0.0.2", b"PROXY UNKNOWN\r\n", "127.0.0.2"),
+    ("127.0.0.2", b"", None),
+    ("127.0.0.2", b"PROXY NONSENSE\r\n", None),
+    ("127.0.0.2", b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\n", None),
+    ("127.0.0.2", b"PROXY TCP4 192.0.2.777 192.0.2.1 4000 80\r\n", None),
+    ("127.0.0.2", V2 + b"\x21\x11\0\x04\xc0\0\x02\x08", None),
+    ("127.0.0.2", V2 + b"\x31\0\0\0", None),
+    ("127.0.0.3", b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\r\n", None),
+    ("127.0.0.3", V2 + b"\x20\0\0\0", None),
+    ("127.0.0.3", b"", None),
 ]
 
 
 def load_balancers_say_who_asks():
-    for number, (header, client) in enumerate(PROXY_HEADERS):
+    for number, (source, header, client) in enumerate(PROXY_HEADERS):
         for pieces in (1, 3):
             path = f"/from/{number}/{pieces}"
             said = header + f"GET {path} HTTP/1.1\r\nHost: plain.example\r\nConnection: close\r\n\r\n".encode()
-            with socket.create_connection(("127.0.0.1", PROXIED), timeout=10) as s:
+            with socket.create_connection(("127.0.0.1", PROXIED), timeout=10, source_address=(source, 0)) as s:
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 try:
                     for at in range(pieces):
@@ -380,7 +389,7 @@ def load_balancers_say_who_asks():
                 except (ConnectionResetError, BrokenPipeError):
                     answer = b""
             if client is None and answer != b"":
-                fail(f"served without a PROXY header: {header} {answer}")
+                fail(f"served with this PROXY header from {source}: {header} {answer}")
             if client is not None and Scripted.fields[path]["X-Forwarded-For"] != client:
                 fail(f"{header} in {pieces} pieces: {Scripted.fields[path]['X-Forwarded-For']}, {answer}")
 
@@ -391,6 +400,9 @@ CLAIMS = [  # by whom, method, what is said; the status, and what the origin hea
     ("127.0.0.1", "PURGE", {}, 200, None),
     ("127.0.0.2", "PURGE", {"X-Forwarded-For": "198.51.100.9"}, 200, None),
     ("127.0.0.2", "PURGE", {"X-Forwarded-For": "203.0.113.9"}, 403, None),
+    ("127.0.0.2", "PURGE", {"X-Forwarded-For": "198.51.100.9", "Forwarded": "for=198.51.100.9"}, 200, None),
+    ("127.0.0.2", "PURGE", {"X-Forwarded-For": "198.51.100.9", "Forwarded": "for=203.0.113.9"}, 403, None),
+    ("127.0.0.2", "PURGE", {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=198.51.100.9"}, 403, None),
     ("127.0.0.3", "PURGE", {"X-Forwarded-For": "198.51.100.9"}, 403, None),
 ]
 

@@ -1,8 +1,10 @@
 /* What trusted proxies say, and whom weir takes for the client. 10.0.0.0/8 and fd00::/8 are trusted. */
 #include "proxy/client_claims.h"
+#include "tests/headers/table.h"
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct {
@@ -51,11 +53,42 @@ START_TEST(a_client_is_who_trusted_proxies_say)
 }
 END_TEST
 
+/* A proxy that writes one of the fields may pass on the other as the client wrote it. */
+static const struct {
+    const char *x_for, *x_proto, *forwarded;
+    bool address, scheme;
+} pairs[] = {
+    { "192.0.2.7, 10.0.0.1", "https", "for=192.0.2.7;proto=https, for=10.0.0.1;proto=https", true, true },
+    { "192.0.2.7", "https", "for=192.0.2.8;proto=https", false, true },
+    { "192.0.2.7", "http", "for=192.0.2.7;proto=https", true, false },
+    { "192.0.2.7", "https", "for=\"[2001:db8::7]\";proto=ftp", false, true },
+    { "192.0.2.7", "https", "for=unknown", false, true },
+    { "plum", "plum", "for=192.0.2.7;proto=https", false, false },
+};
+
+START_TEST(two_claims_must_agree)
+{
+    struct lines l;
+    char text[300];
+    struct cidr block;
+    union client_address a;
+    bool https;
+    ck_assert(cidr_parse(VIEW("10.0.0.0/8"), &block));
+    struct cidrs trusted = { &block, 1 };
+    snprintf(text, sizeof text, "X-Forwarded-For: %s\nX-Forwarded-Proto: %s\nForwarded: %s", pairs[_i].x_for,
+             pairs[_i].x_proto, pairs[_i].forwarded);
+    struct field_section fields = section_of(&l, text);
+    ck_assert_int_eq(client_address_claimed(&trusted, fields, &a), pairs[_i].address);
+    ck_assert_int_eq(client_scheme_claimed(fields, &https), pairs[_i].scheme);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("client_claims");
     TCase *t = tcase_create("client_claims");
     tcase_add_loop_test(t, a_client_is_who_trusted_proxies_say, 0, sizeof(rows) / sizeof(rows[0]));
+    tcase_add_loop_test(t, two_claims_must_agree, 0, sizeof(pairs) / sizeof(pairs[0]));
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

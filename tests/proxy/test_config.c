@@ -177,6 +177,8 @@ static const struct {
     { "listen: [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "2:25: listen: 127.0.0.1:1 is here twice; keep one" },
     { "listen: {address: \"127.0.0.1:1\", proxy_protocol: yes}",
       "2:50: proxy_protocol: \"yes\"; it takes one of off, " },
+    { "listen: [\"127.0.0.1:1\", {address: \"127.0.0.1:2\", proxy_protocol: required}]",
+      "2:9: 127.0.0.1:2 wants PROXY headers and nobody's are believed; say whose: trusted_proxies: [" },
     { "admin: {address: \"0.0.0.0:8081\"}", "2:18: admin address 0.0.0.0:8081 is not a loopback address and no token" },
     { "admin: {token: short}", "2:16: token is no such secret; it takes at least 8 characters" },
     { "admin: {token: {file: nowhere}}", "2:23: cannot read nowhere: No such file or directory" },
