@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     UNSHARED_SLOTS = 1 << 14, /* a newcomer takes the place of whoever had its slot */
@@ -15,8 +14,6 @@ enum {
     OUTSIDE_SHARE = 4,      /* of the memory budget, for content that clients and fetches hold outside of the tier */
     STORE_SHARE = 2,        /* a content may take half of the store at most */
     VARIANTS_LIMIT = 4096,  /* whatever is configured: a list is one record */
-    COLD_NS = 500 * 1000,   /* a look-up that took longer has waited for the disk */
-    WARM_LOOKUPS = 64,      /* quick look-ups in a row before the store counts as warm */
 };
 
 struct cache {
@@ -27,7 +24,6 @@ struct cache {
     int64_t whole_limit_bytes, content_limit_bytes;
     pthread_mutex_t vary_lock; /* one writer at a time for the lists of variants */
     _Atomic uint64_t store_arrivals[ARRIVAL_SLOTS];
-    _Atomic int quick_lookups;                 /* in a row, up to WARM_LOOKUPS */
     _Atomic uint64_t unshared[UNSHARED_SLOTS]; /* upper half: of the key's hash; lower half: until when (UTC seconds) */
     _Atomic uint64_t removed[REMOVED_SLOTS]; /* what was removed while the store may still have it: its mark; 0: none */
 };
@@ -126,10 +122,14 @@ static bool is_vary(const struct object *o)
     return object_head(o)->kind == RECORD_VARY;
 }
 
-typedef struct object *(*tier_get)(struct cache *c, const struct store_id *id, struct view key, struct view variant);
+/* @param waits  set when the answer would have to wait for the disk, and is not given */
+typedef struct object *(*tier_get)(struct cache *c, const struct store_id *id, struct view key, struct view variant,
+                                   bool *waits);
 
-static struct object *get_from_memory(struct cache *c, const struct store_id *id, struct view key, struct view variant)
+static struct object *get_from_memory(struct cache *c, const struct store_id *id, struct view key, struct view variant,
+                                      bool *waits)
 {
+    (void)waits;
     return memory_get(c->memory, id, key, variant);
 }
 
@@ -143,10 +143,11 @@ static struct view names_of(const struct object *vary)
 static enum cache_answer find(struct cache *c, struct cache_query *q, tier_get get)
 {
     static const struct view none = { "", 0 };
+    bool waits = false;
     if (q->vary == NULL) {
         q->id = store_id_of(q->key.hash, 0);
-        struct object *o = get(c, &q->id, q->key.text, none);
-        if (o == NULL) return CACHE_NOTHING;
+        struct object *o = get(c, &q->id, q->key.text, none, &waits);
+        if (o == NULL) return waits ? CACHE_WOULD_WAIT : CACHE_NOTHING;
         if (!is_vary(o)) {
             q->object = o;
             return CACHE_FOUND;
@@ -157,7 +158,8 @@ static enum cache_answer find(struct cache *c, struct cache_query *q, tier_get g
         q->id.variant = q->variant.hash;
     }
     if (q->variant.text.len == 0) return CACHE_OTHER_VARIANT;
-    q->object = get(c, &q->id, q->key.text, q->variant.text);
+    q->object = get(c, &q->id, q->key.text, q->variant.text, &waits);
+    if (waits) return CACHE_WOULD_WAIT;
     return q->object != NULL ? CACHE_FOUND : CACHE_OTHER_VARIANT;
 }
 
@@ -261,11 +263,10 @@ static void forget_removal(struct cache *c, const struct store_id *id)
     (void)atomic_compare_exchange_strong(removed_slot(c, id), &mark, 0); /* another's mark stays */
 }
 
-static struct object *get_from_tiers(struct cache *c, const struct store_id *id, struct view key, struct view variant)
+/* Not in memory. */
+static struct object *get_from_store(struct cache *c, const struct store_id *id, struct view key, struct view variant)
 {
-    struct object *o = memory_get(c->memory, id, key, variant);
-    if (o != NULL) return o;
-    o = is_removed(c, id) ? NULL : load(c, id);
+    struct object *o = is_removed(c, id) ? NULL : load(c, id);
     if (o == NULL) return NULL;
     if (!object_is_for(o, key, variant)) {
         object_unref(&o);
@@ -279,6 +280,23 @@ static struct object *get_from_tiers(struct cache *c, const struct store_id *id,
         object_unref(&o);
     }
     return o;
+}
+
+static struct object *get_from_tiers(struct cache *c, const struct store_id *id, struct view key, struct view variant,
+                                     bool *waits)
+{
+    struct object *o = memory_get(c->memory, id, key, variant);
+    (void)waits; /* it may */
+    return o != NULL ? o : get_from_store(c, id, key, variant);
+}
+
+static struct object *get_without_waiting(struct cache *c, const struct store_id *id, struct view key,
+                                          struct view variant, bool *waits)
+{
+    struct object *o = memory_get(c->memory, id, key, variant);
+    if (o != NULL || is_removed(c, id)) return o;
+    *waits = !store_is_warm(c->store, id, (size_t)cache_whole_limit_bytes(c));
+    return *waits ? NULL : get_from_store(c, id, key, variant);
 }
 
 /* What lies under an id and is not what the id says would serve nobody. */
@@ -306,37 +324,20 @@ enum cache_brought cache_bring(struct cache *c, const struct store_id *id, bool 
     return result;
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void note_duration(struct cache *c, int64_t ns)
-{
-    int quick = atomic_load_explicit(&c->quick_lookups, memory_order_relaxed);
-    int next = ns >= COLD_NS ? 0 : quick < WARM_LOOKUPS ? quick + 1 : quick;
-    if (next != quick) atomic_store_explicit(&c->quick_lookups, next, memory_order_relaxed);
-}
-
 enum cache_answer cache_find_stored(struct cache *c, struct cache_query *q)
 {
     if (c->store == NULL) return find(c, q, get_from_memory);
-    int64_t begun_ns = now_ns();
-    enum cache_answer answer = find(c, q, get_from_tiers);
-    note_duration(c, now_ns() - begun_ns);
-    return answer;
+    return find(c, q, get_from_tiers);
+}
+
+enum cache_answer cache_find_without_waiting(struct cache *c, struct cache_query *q)
+{
+    return find(c, q, c->store == NULL ? get_from_memory : get_without_waiting);
 }
 
 uint64_t cache_store_arrivals(const struct cache *c, const struct key *key)
 {
     return atomic_load_explicit(&c->store_arrivals[key->hash[1] % ARRIVAL_SLOTS], memory_order_acquire);
-}
-
-bool cache_store_is_cold(const struct cache *c)
-{
-    return c->store != NULL && atomic_load_explicit(&c->quick_lookups, memory_order_relaxed) < WARM_LOOKUPS;
 }
 
 /* ---- keeping */

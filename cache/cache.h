@@ -35,6 +35,7 @@ enum cache_answer {
     CACHE_FOUND,         /* q->object */
     CACHE_OTHER_VARIANT, /* the key is there, this request's variant is not (in the tiers asked) */
     CACHE_NOTHING,
+    CACHE_WOULD_WAIT, /* of cache_find_without_waiting: nothing is known yet */
 };
 
 /* One look-up. The caller sets the first three, and text with room for VARIANT_TEXT_MAX that lives as long as the query. */
@@ -60,8 +61,9 @@ void cache_query_end(struct cache_query *q);
 enum cache_brought { CACHE_BROUGHT, CACHE_WAS_THERE, CACHE_NOT_STORED, CACHE_NOT_KEPT, CACHE_NO_ROOM };
 enum cache_brought cache_bring(struct cache *c, const struct store_id *id, bool (*keep)(void *arg, struct object *o),
                                void *arg);
-/** Whether cache_find_stored is likely to wait for the disk: then call it on a reader thread (store_submit). */
-bool cache_store_is_cold(const struct cache *c);
+/** The same, unless the disk would have to be waited for, or much copied: then call cache_find_stored with this query, on a
+ *  reader thread (store_submit). */
+enum cache_answer cache_find_without_waiting(struct cache *c, struct cache_query *q);
 
 /** Grows whenever a response with this key can be found in the store that is not in memory (any more): who looked before
  *  that may look again. */

@@ -89,8 +89,9 @@ void store_unpin(struct store *s, uint64_t number);
 /** Pinned content `number` is to be appended, so many bytes in all. Half of the store may be under way at a time.
  *  @return false: there is no room for it; what is appended nevertheless is refused */
 MUST_USE bool store_reserve(struct store *s, uint64_t number, uint64_t bytes);
-/** True when those pages are in memory, so that store_read would not wait for the disk. A guess, for scheduling only. */
-bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t len);
+/** Whether store_get, and store_read of its content if that is not larger than content_max, would find every page they need
+ *  in memory, and little to copy. Does not wait itself. */
+bool store_is_warm(struct store *s, const struct store_id *id, size_t content_max);
 
 /** Run `job` on one of the reader threads. False when STORE_JOBS_MAX are waiting. */
 enum { STORE_JOBS_MAX = 4096 };

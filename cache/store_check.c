@@ -1,4 +1,5 @@
 #include "cache/store_check.h"
+#include "cache/store_pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,59 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The layout of LMDB 0.9: a page is a header of 16 bytes, then an array of node offsets; a meta page holds `struct meta`
- * behind that header. All numbers are in the machine's own byte order. */
 enum {
-    PAGE = 4096,
-    HEADER = 16,
-    NODE_HEADER = 8,
     DEPTH_MAX = 32, /* LMDB's cursor stack */
-    META_MAGIC = (int)0xBEEFC0DEu,
-    DATA_VERSION = 1,
-
-    PAGE_BRANCH = 0x01,
-    PAGE_LEAF = 0x02,
-    PAGE_OVERFLOW = 0x04,
-    PAGE_META = 0x08,
-    PAGE_LEAF2 = 0x20, /* keys of one size, no nodes */
-    PAGE_SUB = 0x40,   /* duplicates that fit inside a node */
-
-    NODE_BIG = 0x01, /* the value is on overflow pages */
-    NODE_TREE = 0x02,
-    NODE_DUPLICATES = 0x04,
-
-    TREE_INTEGER_KEYS = 0x08,
     PAGES_BETWEEN_CLOCKS = 64,
 };
-
-struct page_header {
-    uint64_t number;
-    uint16_t key_size; /* of LEAF2 */
-    uint16_t flags;
-    union {
-        struct {
-            uint16_t lower, upper;
-        };
-        uint32_t count; /* of overflow pages */
-    };
-};
-
-struct tree {
-    uint32_t pad;
-    uint16_t flags, depth;
-    uint64_t branch_pages, leaf_pages, overflow_pages, entries, root;
-};
-
-struct meta {
-    uint32_t magic, version;
-    uint64_t address, map_size;
-    struct tree free_list, names;
-    uint64_t last_page, txn;
-};
-
-_Static_assert(sizeof(struct page_header) == HEADER, "LMDB's page header");
-_Static_assert(sizeof(struct tree) == 48, "LMDB's MDB_db");
-_Static_assert(sizeof(struct meta) == 136, "LMDB's MDB_meta");
 
 struct walk {
     int fd;
@@ -121,39 +73,6 @@ static bool time_left(struct walk *w)
     return !w->out_of_time;
 }
 
-/* A node, taken apart. */
-struct node {
-    struct view key;
-    uint16_t offset, flags;
-    size_t size;      /* on the page */
-    uint64_t child;   /* of a branch */
-    size_t data_len;  /* of a leaf */
-    const char *data; /* data_len bytes, or a page number of 8 for NODE_BIG */
-};
-
-static bool node_at(const char *page, unsigned i, bool branch, struct node *out)
-{
-    uint16_t offset, part[4];
-    memcpy(&offset, page + HEADER + i * 2, 2);
-    if (offset < HEADER || offset + NODE_HEADER > PAGE) return false;
-    memcpy(part, page + offset, sizeof(part)); /* low, high, flags, key size */
-    size_t room = (size_t)PAGE - offset - NODE_HEADER;
-    if (part[3] > room) return false;
-    *out = (struct node){ .key = view_of(page + offset + NODE_HEADER, part[3]), .offset = offset };
-    out->size = NODE_HEADER + (size_t)part[3];
-    if (branch) {
-        out->child = part[0] | (uint64_t)part[1] << 16 | (uint64_t)part[2] << 32;
-        return true;
-    }
-    out->flags = part[2];
-    out->data_len = part[0] | (size_t)part[1] << 16;
-    out->data = out->key.at + part[3];
-    room -= part[3];
-    size_t here = (out->flags & NODE_BIG) ? sizeof(uint64_t) : out->data_len;
-    out->size += here;
-    return here <= room;
-}
-
 /* The nodes fill the page from `upper` on, one beside the other: LMDB moves them about on that understanding. */
 static bool nodes_fill_page(const char *page, const struct page_header *h, unsigned keys)
 {
@@ -171,19 +90,6 @@ static bool nodes_fill_page(const char *page, const struct page_header *h, unsig
         sum += end - n.offset;
     }
     return sum == (size_t)PAGE - h->upper;
-}
-
-static int compare_keys(struct view a, struct view b, bool integers)
-{
-    if (integers) {
-        uint64_t x, y;
-        memcpy(&x, a.at, sizeof(x));
-        memcpy(&y, b.at, sizeof(y));
-        return x < y ? -1 : x > y;
-    }
-    size_t shorter = a.len < b.len ? a.len : b.len;
-    int c = shorter == 0 ? 0 : memcmp(a.at, b.at, shorter);
-    return c != 0 ? c : (a.len < b.len ? -1 : a.len > b.len);
 }
 
 /* Keys ascend within a page and stay between those of the parent. */

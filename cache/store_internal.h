@@ -2,7 +2,7 @@
  *
  *   store_files.c   the directory: lock and state file, what is set aside, preallocation     store_check.c  damage
  *   store_lmdb.c    the environment: open, reopen, close, sync                                store_read.c   readers
- *   store_guard.c   faults while LMDB reads a damaged file
+ *   store_guard.c   faults while LMDB reads a damaged file                                    store_warm.c   what waits
  *   store_records.c where records lie, and how they are found, written, moved and deleted
  *   store_writer.c  the queue and the writer thread: turns, failures, what callers may queue
  *   store_apply.c   what each queued operation does to the databases, inside a turn
@@ -52,6 +52,7 @@ enum {
     STORE_FORGET_CHUNKS = 256,
     STORE_URGENT_MAX = 64 << 10, /* purges waiting */
     STORE_NUMBERS_AHEAD = 1 << 20,
+    STORE_WARM_BRANCHES = 4096, /* pages that look-ups are known to find in memory */
 };
 
 /* ---- the bytes */
@@ -235,6 +236,8 @@ struct store {
 
     MDB_env *env; /* NULL while it could not be reopened */
     MDB_dbi dbi[DB_COUNT];
+    _Atomic(const char *) map; /* where LMDB has it; NULL: not known yet */
+    _Atomic uint64_t warm_branches[STORE_WARM_BRANCHES];
     pthread_mutex_t env_lock; /* sync thread against reopening */
     struct reader_slot slots[STORE_SLOTS];
     struct store_jobs jobs;
@@ -327,6 +330,9 @@ void store_guard_escape(void);
 
 /* ---- store_lmdb.c */
 
+extern const char store_state_key[];
+const char *store_name_of(int database);
+
 /** Open the environment and read its state; `fresh`: make it. An LMDB code. */
 int store_env_open(struct store *s, bool fresh);
 void store_env_close(struct store *s);
@@ -335,6 +341,8 @@ int store_env_reopen(struct store *s);
 
 /* ---- store_read.c */
 
+/** Run `read` in a transaction of its own: every access to the map outside the writer goes through here. */
+int store_read_in_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg);
 /** Take every slot and end its transaction, so that the environment may be closed; and give them back. */
 void store_slots_close(struct store *s);
 void store_slots_reopen(struct store *s);
@@ -348,6 +356,9 @@ int store_tag_next(MDB_cursor *tags, uint64_t tag, uint64_t after, uint64_t *ord
 uint64_t store_chunk_checksum(uint64_t number, uint64_t chunk, const void *data, size_t len);
 
 /* ---- store_records.c */
+
+/** Where an order was when the last turn was committed: DB_YOUNG, DB_MAIN_A or DB_MAIN_B. */
+int store_likely_place(const struct store *s, uint64_t order);
 
 struct found_record {
     uint64_t order;

@@ -18,7 +18,12 @@ static const struct {
     [DB_CONTENT] = { "content", 0 }, [DB_TAGS] = { "tags", MDB_DUPSORT | MDB_DUPFIXED },
     [DB_PURGES] = { "purges", 0 },   [DB_PENDING] = { "pending", 0 },
 };
-static const char state_key[] = "state";
+const char store_state_key[] = "state";
+
+const char *store_name_of(int database)
+{
+    return databases[database].name;
+}
 
 int64_t store_clock_ms(void)
 {
@@ -66,13 +71,13 @@ static uint64_t state_checksum(const struct store_state *state)
 static int state_write(struct store *s, MDB_txn *txn)
 {
     s->state.checksum = state_checksum(&s->state);
-    MDB_val key = val_of(state_key, sizeof(state_key)), value = val_of(&s->state, sizeof(s->state));
+    MDB_val key = val_of(store_state_key, sizeof(store_state_key)), value = val_of(&s->state, sizeof(s->state));
     return mdb_put(txn, s->dbi[DB_META], &key, &value, 0);
 }
 
 static int state_read(struct store *s, MDB_txn *txn)
 {
-    MDB_val key = val_of(state_key, sizeof(state_key)), value;
+    MDB_val key = val_of(store_state_key, sizeof(store_state_key)), value;
     int rc = mdb_get(txn, s->dbi[DB_META], &key, &value);
     if (rc != 0) return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
     if (value.mv_size != sizeof(s->state)) return MDB_CORRUPTED;
@@ -171,6 +176,7 @@ void store_env_close(struct store *s)
     else if (s->env != NULL)
         mdb_env_close(s->env);
     s->env = NULL;
+    atomic_store(&s->map, NULL);
 }
 
 int store_env_reopen(struct store *s)

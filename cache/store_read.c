@@ -54,8 +54,7 @@ static int read_unguarded(void *arg)
     return rc != 0 ? rc : r->read(r->s, r->slot, r->arg);
 }
 
-/* Run `read` in a transaction of its own: every access to the map outside the writer goes through here. */
-static int read_in_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg)
+int store_read_in_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg)
 {
     bool fault;
     struct reading r = { .s = s, .slot = slot_take(s), .read = read, .arg = arg };
@@ -139,7 +138,7 @@ static int get_in_slot(struct store *s, struct reader_slot *slot, void *arg)
 int store_get(struct store *s, const struct store_id *id, size_t spare, struct store_found *out)
 {
     struct getting g = { .id = id, .spare = spare, .out = out };
-    int rc = read_in_slot(s, get_in_slot, &g);
+    int rc = store_read_in_slot(s, get_in_slot, &g);
     if (rc != EBADMSG) return store_errno(rc);
     atomic_fetch_add(&s->bad_checksums, 1);
     store_remove(s, id, 0);
@@ -173,7 +172,7 @@ static int count_variants(struct store *s, struct reader_slot *slot, void *arg)
 uint64_t store_count_key(struct store *s, const uint64_t key[2], uint64_t below_seq)
 {
     struct counting c = { .key = key, .below_seq = below_seq };
-    (void)read_in_slot(s, count_variants, &c); /* what could be counted */
+    (void)store_read_in_slot(s, count_variants, &c); /* what could be counted */
     return c.n;
 }
 
@@ -313,29 +312,12 @@ ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, s
 {
     struct read_range r = { .number = number, .offset = (uint64_t)offset, .to = to, .len = len };
     int rc = offset < 0 ? EINVAL : 0;
-    while (rc == 0 && !r.ended && r.got < r.len) rc = read_in_slot(s, read_turn, &r);
+    while (rc == 0 && !r.ended && r.got < r.len) rc = store_read_in_slot(s, read_turn, &r);
     if (rc == EBADMSG) {
         atomic_fetch_add(&s->bad_checksums, 1);
         return -EIO;
     }
     return rc == 0 ? (ssize_t)r.got : store_errno(rc);
-}
-
-static int look_whether_warm(struct store *s, struct reader_slot *slot, void *arg)
-{
-    struct read_range *r = arg;
-    uint64_t first, last;
-    int rc = chunks_cursor(s, slot);
-    if (rc != 0) return rc;
-    wanted_chunks(r, &first, &last);
-    r->ended = !each_run(slot->chunks, r->number, first, last, run_is_warm);
-    return 0;
-}
-
-bool store_read_is_warm(struct store *s, uint64_t number, int64_t offset, size_t len)
-{
-    struct read_range r = { .number = number, .offset = (uint64_t)offset, .len = len };
-    return read_in_slot(s, look_whether_warm, &r) != 0 || !r.ended; /* what cannot be read does not wait either */
 }
 
 /* ---- what is there to remove */
@@ -352,7 +334,7 @@ static int find_subject(struct store *s, struct reader_slot *slot, void *arg)
 bool store_is_moot(struct store *s, const struct store_op *op)
 {
     if ((op->kind != OP_REMOVE && op->kind != OP_ABANDON) || s->env == NULL) return false;
-    return read_in_slot(s, find_subject, (void *)(uintptr_t)op) == MDB_NOTFOUND;
+    return store_read_in_slot(s, find_subject, (void *)(uintptr_t)op) == MDB_NOTFOUND;
 }
 
 /* ---- tags and walks */
@@ -378,7 +360,7 @@ static int count_tag(struct store *s, struct reader_slot *slot, void *arg)
 uint64_t store_tag_count(struct store *s, uint64_t tag)
 {
     struct tag_counting c = { .tag = tag };
-    return read_in_slot(s, count_tag, &c) == 0 ? c.n : 0;
+    return store_read_in_slot(s, count_tag, &c) == 0 ? c.n : 0;
 }
 
 struct walk {
@@ -425,7 +407,7 @@ int store_walk(struct store *s, const uint64_t *tag, uint64_t *cursor, size_t li
 {
     struct walk w = { .tag = tag, .cursor = cursor, .limit = limit, .each = each, .arg = arg };
     int rc = 0;
-    while (rc == 0 && w.shown < limit && w.looked < WALK_LOOKS && !w.stopped) rc = read_in_slot(s, walk_turn, &w);
+    while (rc == 0 && w.shown < limit && w.looked < WALK_LOOKS && !w.stopped) rc = store_read_in_slot(s, walk_turn, &w);
     if (rc == MDB_NOTFOUND) {
         *cursor = 0;
         rc = 0;
@@ -482,7 +464,7 @@ uint64_t store_load_purges(struct store *s, bool (*each)(void *arg, const struct
 {
     struct loading l = { .each = each, .arg = arg };
     uint64_t seq = atomic_load(&s->purge_seq);
-    int rc = read_in_slot(s, load_lines, &l);
+    int rc = store_read_in_slot(s, load_lines, &l);
     if (!l.stopped && (l.damaged || rc != MDB_NOTFOUND)) {
         /* A purge that cannot be read might have been any: everything fetched before now is purged. */
         seq++;

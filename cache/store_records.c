@@ -46,8 +46,7 @@ static bool parse(MDB_val value, struct found_record *out)
 
 /* ---- finding */
 
-/* Where an order was when the last turn was committed. */
-static int likely_place(struct store *s, uint64_t order)
+int store_likely_place(const struct store *s, uint64_t order)
 {
     if (order > atomic_load_explicit(&s->hand_young, memory_order_relaxed)) return DB_YOUNG;
     bool ahead = order > atomic_load_explicit(&s->hand_main, memory_order_relaxed);
@@ -59,7 +58,7 @@ static int value_at(struct store *s, MDB_txn *txn, uint64_t order, int *place, M
 {
     struct order_key k = order_key_of(order);
     MDB_val key = val_of(&k, sizeof(k));
-    int likely = likely_place(s, order);
+    int likely = store_likely_place(s, order);
     *place = likely;
     int rc = mdb_get(txn, s->dbi[likely], &key, value);
     /* A transaction may be older or newer than the hands. */

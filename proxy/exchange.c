@@ -546,6 +546,20 @@ static void store_job_run(struct store_job *job)
     loop_post(x->worker->loop, &x->job_task);
 }
 
+/* @return false: nobody can look for us */
+static bool wait_for_store(struct exchange *x)
+{
+    if (!own_texts(x, VARIANT_TEXT_MAX) || !own_request(x)) return false;
+    x->job.run = store_job_run;
+    x->jobs++;
+    if (store_submit(cache_store(cache_of(x)), &x->job)) {
+        wait_in(x, EXCHANGE_STORE);
+        return true;
+    }
+    x->jobs--;
+    return false;
+}
+
 static void look_up(struct exchange *x)
 {
     x->state = EXCHANGE_DECIDE;
@@ -553,16 +567,13 @@ static void look_up(struct exchange *x)
     x->arrivals = cache_store_arrivals(cache_of(x), &x->q.key);
     x->found = cache_find_in_memory(cache_of(x), &x->q);
     if (x->found == CACHE_FOUND || cache_store(cache_of(x)) == NULL) return;
-    if (cache_store_is_cold(cache_of(x)) && own_texts(x, VARIANT_TEXT_MAX) && own_request(x)) {
-        x->job.run = store_job_run;
-        x->jobs++;
-        if (store_submit(cache_store(cache_of(x)), &x->job)) {
-            wait_in(x, EXCHANGE_STORE);
-            return;
-        }
-        x->jobs--;
+    x->lookup_seq = purge_fetch_begin(purges_of(x));
+    x->found = cache_find_without_waiting(cache_of(x), &x->q);
+    if (x->found == CACHE_WOULD_WAIT) {
+        (void)!purge_fetch_end(purges_of(x), x->lookup_seq); /* nothing was found */
+        if (wait_for_store(x)) return;
+        find_stored(x);
     }
-    find_stored(x);
     if (x->found == CACHE_FOUND) heap_kept(&x->worker->heap, object_memory_bytes(x->q.object));
     end_lookup(x);
 }

@@ -48,6 +48,7 @@ struct store {
     struct store_job *jobs;
     uint64_t last_number;
     /* what it is told */
+    bool cold;                     /* any look-up would wait */
     int refuse_append, refuse_put; /* returned at once */
     int fail;                      /* what done reports */
     ssize_t read_answer;           /* when not 0: what store_read gives */
@@ -281,6 +282,13 @@ void store_set_pin_over(struct store *s, bool (*is_over)(void *arg, struct view 
     (void)s;
     (void)is_over;
     (void)arg;
+}
+
+bool store_is_warm(struct store *s, const struct store_id *id, size_t content_max)
+{
+    (void)id;
+    (void)content_max;
+    return !s->cold;
 }
 
 /* Content leaves the fake only when a test says so. */

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -355,7 +356,6 @@ START_TEST(content_comes_back_whole_and_in_part)
         ck_assert_mem_eq(part, expected + STORE_CHUNK_BYTES - 50, 100);
     }
     if (len > 0) ck_assert_int_eq(store_read(p.store, number, (int64_t)len, part, 10), 0);
-    ck_assert(store_read_is_warm(p.store, number, 0, len)); /* just written */
     struct store_id id = id_of(3);
     store_remove(p.store, &id, number);
     flush(p.store);
@@ -918,6 +918,67 @@ START_TEST(what_is_under_way_takes_half_of_the_store)
     ck_assert(store_reserve(p.store, second, 3 * MIB));
     store_unpin(p.store, first);
     store_unpin(p.store, second);
+    place_end(&p);
+}
+END_TEST
+
+static void drop_pages(struct place *p)
+{
+    int fd = open(data_path(p), O_RDONLY);
+    ck_assert_int_eq(fsync(fd), 0);
+    ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+}
+
+static bool drops_pages(struct place *p)
+{
+    unsigned char there = 1;
+    int fd = open(data_path(p), O_RDONLY);
+    void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 4 * MIB);
+    drop_pages(p);
+    ck_assert_int_eq(mincore(map, 4096, &there), 0);
+    munmap(map, 4096);
+    close(fd);
+    return !(there & 1);
+}
+
+/* Whatever the size of record and content, once read it is warm; whoever is not there is found missing without a wait. */
+START_TEST(what_lies_in_memory_is_known)
+{
+    enum { MANY = 3000 };
+    struct place p = place_new(64 * MIB);
+    static char record[4000];
+    uint64_t number;
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    for (uint64_t n = 1; n <= MANY; n++) {
+        struct store_put put = { .id = id_of(n), .record = record, .record_len = n * 97 % sizeof(record) };
+        ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0);
+    }
+    for (uint64_t n = MANY + 1; n <= MANY + 100; n++)
+        ck_assert_int_eq(put_content(p.store, n, (n - MANY) * 1201, &number), 0);
+    flush(p.store);
+    for (uint64_t n = 1; n <= MANY + 100; n++) {
+        struct store_id id = id_of(n);
+        bool small = n <= MANY || (n - MANY) * 1201 <= 4 * STORE_CHUNK_BYTES;
+        ck_assert_msg(store_is_warm(p.store, &id, SIZE_MAX) == small, "%d", (int)n);
+        ck_assert(store_is_warm(p.store, &id, 1000)); /* content beyond that is not read */
+    }
+    struct store_id nobody = id_of(10 * MANY);
+    ck_assert(store_is_warm(p.store, &nobody, SIZE_MAX));
+    place_close(&p);
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    drop_pages(&p);
+    size_t cold = 0;
+    for (uint64_t n = 1; n <= MANY; n++) {
+        struct store_id id = id_of(n);
+        struct store_found found;
+        cold += !store_is_warm(p.store, &id, SIZE_MAX);
+        ck_assert_int_eq(store_get(p.store, &id, 0, &found), 0);
+        free(found.memory);
+        ck_assert(store_is_warm(p.store, &id, SIZE_MAX));
+    }
+    if (!drops_pages(&p)) cold = 1; /* a file system in memory has nowhere to drop them to */
+    ck_assert_uint_gt(cold, 0);
     place_end(&p);
 }
 END_TEST
@@ -1548,6 +1609,7 @@ static Suite *store_suite(void)
     tcase_add_test(c, pins_have_a_share);
     tcase_add_test(c, a_pin_comes_and_goes_with_its_record);
     tcase_add_test(c, a_pin_that_is_over_keeps_nothing);
+    tcase_add_test(c, what_lies_in_memory_is_known);
     tcase_add_test(c, readers_touch_no_page_of_a_file);
     tcase_add_test(c, only_one_process_may_open_it);
     tcase_add_test(c, what_cannot_be_opened_is_said);
