@@ -46,7 +46,8 @@ enum {
     STORE_BATCH_WAIT_MS = 10,
     STORE_APPENDS_READY = 256 << 10, /* appended content is not collected for longer: who fills a window waits for it */
     STORE_REST_MS = 1000,
-    STORE_SYNC_INTERVAL_MS = 5000,
+    STORE_TIDY_MS = 5000,
+    STORE_SYNC_AGE_MS = 30000,       /* a commit is synced at this age */
     STORE_CHECK_MS = 250,            /* at open, for looking at pages */
     STORE_INLINE_FORGET_CHUNKS = 64, /* larger content is forgotten in slices */
     STORE_FORGET_CHUNKS = 256,

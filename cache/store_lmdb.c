@@ -293,19 +293,27 @@ int store_turn_run(struct store *s, int (*body)(struct turn *t, void *arg), void
 
 /* ---- syncing */
 
-static void sync_once(struct store *s)
+/* Nothing that is promised hangs on it: after a power cut the store starts cold in any case. It finds a disk that fails, and
+ * leaves little for the end. Sooner would only write pages that are about to change again. */
+static int sync_when_due(struct store *s)
+{
+    long changed = atomic_load(&s->changed_at_ms);
+    if (changed == 0 || store_clock_ms() - changed < STORE_SYNC_AGE_MS) return 0;
+    atomic_store(&s->changed_at_ms, 0); /* a commit from here on may be synced too, or not */
+    int rc = mdb_env_sync(s->env, 1);
+    if (rc != 0) atomic_store(&s->changed_at_ms, changed);
+    return rc;
+}
+
+static void tidy(struct store *s)
 {
     pthread_mutex_lock(&s->env_lock);
-    long changed = atomic_exchange(&s->changed_at_ms, 0);
     int dead = 0, rc = 0;
     if (s->env != NULL) {
         (void)mdb_reader_check(s->env, &dead); /* frees what a killed reader of another process had pinned */
-        if (changed != 0) rc = mdb_env_sync(s->env, 1);
+        rc = sync_when_due(s);
     }
-    if (rc != 0) {
-        atomic_fetch_add(&s->errors, 1); /* the pages stay dirty; only a power cut before the next sync costs them */
-        atomic_store(&s->changed_at_ms, changed);
-    }
+    if (rc != 0) atomic_fetch_add(&s->errors, 1); /* the pages stay dirty */
     pthread_mutex_unlock(&s->env_lock);
 }
 
@@ -316,10 +324,10 @@ static void *sync_main(void *arg)
     while (!s->sync_stop) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += STORE_SYNC_INTERVAL_MS / 1000;
+        until.tv_sec += STORE_TIDY_MS / 1000;
         if (pthread_cond_timedwait(&s->sync_wake, &s->sync_lock, &until) != ETIMEDOUT) continue;
         pthread_mutex_unlock(&s->sync_lock);
-        sync_once(s);
+        tidy(s);
         pthread_mutex_lock(&s->sync_lock);
     }
     pthread_mutex_unlock(&s->sync_lock);
