@@ -466,8 +466,7 @@ static void go_to_origin(struct exchange *x)
         fly_alone(x, !pass && !unshared);
 }
 
-/* A stored part answers only a request for bytes inside it (RFC 9111 §3.3). */
-static bool covers(const struct exchange *x, const struct object *o)
+bool exchange_is_covered(const struct exchange *x, const struct object *o)
 {
     struct field room[RECORD_FIELDS_MAX];
     const struct stored_head *s = &object_head(o)->stored;
@@ -485,7 +484,7 @@ static void decide(struct exchange *x)
     if (x->found == CACHE_FOUND) {
         if (survives_purges(x, x->q.object, &in.soft_age_s)) {
             in.stored = &object_head(x->q.object)->stored;
-            in.range_satisfied = covers(x, x->q.object);
+            in.range_satisfied = exchange_is_covered(x, x->q.object);
         } else {
             in.found = FOUND_PURGED;
             cache_remove(cache_of(x), x->q.object);
@@ -582,7 +581,7 @@ static void look_up(struct exchange *x)
 
 static bool stale_may_stand_in(struct exchange *x, int status)
 {
-    if (x->q.object == NULL) return false;
+    if (x->q.object == NULL || !exchange_is_covered(x, x->q.object)) return false;
     return reuse_stale_if_error(x->request, &object_head(x->q.object)->stored, &x->route->policy, x->q.key.hash[0],
                                 status, x->purged_soft, exchange_now_s(x));
 }

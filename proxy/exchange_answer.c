@@ -386,6 +386,10 @@ void answer_from_object(struct exchange *x, struct object *o)
         s.base = head->content_first;
         s.length = head->content_length;
     }
+    if (!exchange_is_covered(x, o)) { /* freshened, a part may no longer be what If-Range names */
+        exchange_start_over(x);
+        return;
+    }
     if (x->object == NULL) x->object = object_ref(o);
     answer(x, &s, x->conditional);
 }

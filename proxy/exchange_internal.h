@@ -97,6 +97,8 @@ struct exchange {
 int64_t exchange_now_s(const struct exchange *x);
 /** What was to be answered with cannot be read any more: look again, by itself; 502 when that has been tried enough. */
 void exchange_start_over(struct exchange *x);
+/** A stored part answers only a request for bytes inside it (RFC 9111 §3.3); what is stored whole answers any. */
+bool exchange_is_covered(const struct exchange *x, const struct object *o);
 
 /* ---- exchange_answer.c: each leaves the exchange EXCHANGE_ANSWERED */
 

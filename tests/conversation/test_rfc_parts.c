@@ -403,6 +403,44 @@ START_TEST(of_a_large_content_only_the_part_is_asked_for)
 }
 END_TEST
 
+/* What is stored stands in for an origin that fails, but a part only for what lies in it. */
+START_TEST(a_part_does_not_stand_in_for_what_it_lacks)
+{
+    static const char *const ranges[] = { "X: y",
+                                          "Range: bytes=7-8",
+                                          "Range: bytes=-2",
+                                          "Range: bytes=3-6",
+                                          "Range: bytes=0-1, 8-9",
+                                          "Range: bytes=0-1\nIf-Range: \"2\"" };
+    struct scene *s = scene_begin(NULL);
+    store_part(s, "0-4/10", "ETag: \"1\"", "01234");
+    seconds_pass(s, 70); /* stale, as what is unreachable may be */
+    origin_goes(s);
+    for (size_t i = 0; i < COUNT(ranges); i++) {
+        client_asks(s, "GET /digits", ranges[i]);
+        client_hears(s, "502", "Cache-Status: weir; fwd=partial; detail=origin-unreachable", NULL);
+    }
+    client_asks(s, "GET /digits", "Range: bytes=1-2");
+    client_hears(s, "206", "Cache-Status: weir; fwd=stale\nContent-Range: bytes 1-2/10", "12");
+    scene_end(s);
+}
+END_TEST
+
+/* A 304 brings another weak tag; If-Range, which held before, no longer does: the client gets the whole. */
+START_TEST(a_freshened_part_is_looked_at_again)
+{
+    struct scene *s = scene_begin(NULL);
+    store_part(s, "0-4/10", "ETag: \"1\"", "01234");
+    seconds_pass(s, 70);
+    origin_answers(s, "304", "Cache-Control: max-age=60\nETag: W/\"1\"", NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=60\nETag: W/\"1\"", DIGITS);
+    client_asks(s, "GET /digits", "Range: bytes=1-2\nIf-Range: \"1\"");
+    client_hears(s, "200", "!Content-Range", DIGITS);
+    origin_count_is(s, 3);
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
@@ -412,6 +450,8 @@ int main(void)
         TEST(a_part_in_chunks_is_stored_when_it_agrees),
         TABLE(only_the_missing_bytes_are_asked_for, completions),
         TABLE(a_rest_that_does_not_fit_is_not_used, misfits),
+        TEST(a_part_does_not_stand_in_for_what_it_lacks),
+        TEST(a_freshened_part_is_looked_at_again),
         TEST(a_completed_part_answers_the_clients_range),
         TEST(of_a_large_content_only_the_part_is_asked_for),
         TEST(a_changed_representation_comes_whole_at_once),
