@@ -3,23 +3,23 @@
 struct method_row {
     const char *name;
     size_t len;
-    bool safe, idempotent;
+    bool safe;
 };
 
-#define ROW(name, safe, idempotent)                                                                                    \
+#define ROW(name, safe)                                                                                                \
     {                                                                                                                  \
-        name, sizeof(name) - 1, safe, idempotent                                                                       \
+        name, sizeof(name) - 1, safe                                                                                   \
     }
 
 /* RFC 9110 §9.3, RFC 5789, RFC 10008. PURGE is weir's own: unsafe, as it changes what the cache holds. */
 static const struct method_row methods[] = {
-    /*                             name      safe   idempotent */
-    [METHOD_GET] = ROW("GET", true, true),           [METHOD_HEAD] = ROW("HEAD", true, true),
-    [METHOD_POST] = ROW("POST", false, false),       [METHOD_PUT] = ROW("PUT", false, true),
-    [METHOD_DELETE] = ROW("DELETE", false, true),    [METHOD_PATCH] = ROW("PATCH", false, false),
-    [METHOD_OPTIONS] = ROW("OPTIONS", true, true),   [METHOD_TRACE] = ROW("TRACE", true, true),
-    [METHOD_CONNECT] = ROW("CONNECT", false, false), [METHOD_QUERY] = ROW("QUERY", true, true),
-    [METHOD_PURGE] = ROW("PURGE", false, true),      [METHOD_OTHER] = ROW("", false, false),
+    /*                             name      safe */
+    [METHOD_GET] = ROW("GET", true),          [METHOD_HEAD] = ROW("HEAD", true),
+    [METHOD_POST] = ROW("POST", false),       [METHOD_PUT] = ROW("PUT", false),
+    [METHOD_DELETE] = ROW("DELETE", false),   [METHOD_PATCH] = ROW("PATCH", false),
+    [METHOD_OPTIONS] = ROW("OPTIONS", true),  [METHOD_TRACE] = ROW("TRACE", true),
+    [METHOD_CONNECT] = ROW("CONNECT", false), [METHOD_QUERY] = ROW("QUERY", true),
+    [METHOD_PURGE] = ROW("PURGE", false),     [METHOD_OTHER] = ROW("", false),
 };
 
 enum method method_of(struct view name)
@@ -33,11 +33,6 @@ enum method method_of(struct view name)
 bool method_is_safe(enum method m)
 {
     return methods[m].safe;
-}
-
-bool method_is_idempotent(enum method m)
-{
-    return methods[m].idempotent;
 }
 
 bool status_is_heuristically_cacheable(int status)

@@ -43,8 +43,7 @@ struct response_head {
 
 /** Case-sensitive (RFC 9110 §9.1). */
 enum method method_of(struct view name);
-bool method_is_safe(enum method m);       /* §9.2.1; an unknown method is not */
-bool method_is_idempotent(enum method m); /* §9.2.2 */
+bool method_is_safe(enum method m); /* §9.2.1; an unknown method is not */
 /** Heuristically cacheable by default (RFC 9110 §15.1). */
 bool status_is_heuristically_cacheable(int status);
 /** A final status code that weir understands, for must-understand (RFC 9111 §3, §5.2.2.3). */

@@ -209,18 +209,9 @@ struct purge_verdict purge_check(struct purges *p, const struct purge_subject *s
     return verdict;
 }
 
-bool purge_matches(struct purge_match *m, const struct purge_subject *s)
-{
-    if (lines_check(m->lines, s, UINT64_MAX).soft_seq == 0) return false;
-    pthread_rwlock_rdlock(&m->p->lock);
-    struct marks earlier = lines_check(&m->p->lines, s, UINT64_MAX);
-    pthread_rwlock_unlock(&m->p->lock);
-    return earlier.hard_seq <= s->fetch_seq;
-}
-
 /* ---- a purge: its names */
 
-/* Every line of an op matches whatever was fetched before: see struct purge_match. */
+/* Every line of an op matches whatever was fetched before. */
 static void op_add(struct purge_op *op, struct line line)
 {
     line.soft_seq = UINT64_MAX - 1;
@@ -449,11 +440,7 @@ void purge_begin(struct purges *p, const struct purge_request *r, int64_t now_s,
         return;
     }
     bool counts = r->count || r->dry_run;
-    if (op->result.error == 0 && counts) {
-        struct purge_match match = { p, &op->lines };
-        op_note_earlier(op, r);
-        if (p->count != NULL) op->result.matched = p->count(p->count_arg, &match);
-    }
+    if (op->result.error == 0 && counts) op_note_earlier(op, r);
     if (op->result.error == 0 && !r->dry_run) {
         op->result.error = op_take_number(op);
         atomic_fetch_add_explicit(&p->purge_count, op->lines.count > 0, memory_order_relaxed);
@@ -470,12 +457,6 @@ void purge_set_sweeper(struct purges *p, void (*sweep)(void *arg, uint64_t below
     p->sweep = sweep;
     p->sweep_arg = arg;
     pthread_mutex_unlock(&p->work);
-}
-
-void purge_set_counter(struct purges *p, uint64_t (*count)(void *arg, struct purge_match *m), void *arg)
-{
-    p->count = count;
-    p->count_arg = arg;
 }
 
 void purge_set_pause_ms(struct purges *p, unsigned pause_ms)

@@ -110,13 +110,6 @@ void purge_begin(struct purges *p, const struct purge_request *r, int64_t now_s,
  *  purge's own thread, at most one at a time. */
 void purge_set_sweeper(struct purges *p, void (*sweep)(void *arg, uint64_t below_seq), void *arg);
 
-/* A purge that is about to happen. */
-struct purge_match;
-bool purge_matches(struct purge_match *m, const struct purge_subject *s);
-/** `count` adds what `matched` would miss: responses that are usable and are in memory only (not written yet, or refused by
- *  the store). Called inside purge_begin, only when the count is wanted. */
-void purge_set_counter(struct purges *p, uint64_t (*count)(void *arg, struct purge_match *m), void *arg);
-
 /** How long a line is kept at least after its responses are gone; 1000 ms. It also bounds the sweeps per second. */
 void purge_set_pause_ms(struct purges *p, unsigned pause_ms);
 

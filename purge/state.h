@@ -19,8 +19,6 @@ struct purges {
     struct lines lines;
     struct holds holds;
 
-    uint64_t (*count)(void *arg, struct purge_match *m);
-    void *count_arg;
     void (*sweep)(void *arg, uint64_t below_seq);
     void *sweep_arg;
 
@@ -54,11 +52,6 @@ struct purge_op {
     struct line *folded; /* by this purge: forgotten once it is durable */
     size_t folded_count;
     struct store_job job; /* the count */
-};
-
-struct purge_match {
-    struct purges *p;
-    const struct lines *lines;
 };
 
 /** Give up one of the waits; the last one acknowledges and frees. */

@@ -701,29 +701,6 @@ START_TEST(a_large_tag_is_counted_at_once)
 }
 END_TEST
 
-static uint64_t count_memory(void *arg, struct purge_match *m)
-{
-    const struct response *r = arg;
-    struct purge_subject s = {
-        .uri = view_of_str(r->uri), .authority = VIEW("a"), .tags_known = true, .fetch_seq = r->fetch_seq
-    };
-    return purge_matches(m, &s);
-}
-
-START_TEST(what_is_in_memory_only_is_counted_too)
-{
-    struct purges *p = purge_open(NULL, 0);
-    struct response r = { .uri = "http://a/x", .fetch_seq = purge_fetch_begin(p) };
-    purge_set_counter(p, count_memory, &r);
-    ck_assert_uint_eq(PURGE(p, "url:http://a/y").matched, 0);
-    ck_assert_uint_eq(DRY_RUN(p, "prefix:http://a/").matched, 1);
-    ck_assert_uint_eq(PURGE(p, "host:a").matched, 1);
-    ck_assert_uint_eq(PURGE(p, "url:http://a/x").matched, 0);
-    ck_assert(purge_fetch_end(p, r.fetch_seq));
-    purge_close(p);
-}
-END_TEST
-
 /* ---- reclaiming */
 
 static const struct {
@@ -1135,7 +1112,6 @@ int main(void)
     tcase_add_test(t, the_list_of_variants_is_not_counted);
     tcase_add_test(t, counting_comes_before_reclaiming);
     tcase_add_test(t, a_large_tag_is_counted_at_once);
-    tcase_add_test(t, what_is_in_memory_only_is_counted_too);
     tcase_add_loop_test(t, space_is_reclaimed_and_the_line_forgotten, 0, ROWS(reclaims));
     tcase_add_loop_test(t, reclaiming_goes_on_after_a_restart, 0, ROWS(reclaims));
     tcase_add_test(t, a_line_stays_for_a_fetch_from_before_it);
