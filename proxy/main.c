@@ -2,6 +2,7 @@
 #include "proxy/access_log.h"
 #include "proxy/admin.h"
 #include "proxy/config_reload.h"
+#include "proxy/descriptors.h"
 #include "proxy/command.h"
 #include "proxy/dns.h"
 #include "proxy/health.h"
@@ -260,6 +261,18 @@ static int take_options(struct weir *w, const struct options *o)
     return check_addresses(&w->site->settings);
 }
 
+/* Where few files may be open, clients must leave some for connections to the origin. */
+static void share_descriptors(struct weir *w, const struct settings *o)
+{
+    size_t may_be_open = descriptors_raise();
+    w->connections_max = descriptors_for_clients(may_be_open, (size_t)o->workers, o->limits.connections_max);
+    if (w->connections_max == o->limits.connections_max) return;
+    fprintf(stderr,
+            "weir: %u connections of clients for each worker instead of %u, as no more than %zu files may be open; "
+            "ulimit -n or LimitNOFILE= allows more\n",
+            w->connections_max, o->limits.connections_max, may_be_open);
+}
+
 static void say_where(const struct site *s)
 {
     const struct route *r = s->unmatched;
@@ -278,6 +291,7 @@ static int serve_with(struct weir *w, const struct settings *o, const sigset_t *
 {
     char why[WHY_BYTES] = "";
     int rc = open_tiers(w, o);
+    share_descriptors(w, o);
     if (rc == 0) rc = build_watchers(w);
     if (rc == 0) rc = open_access_log(w, o);
     if (rc == 0) rc = build_workers(w, o);

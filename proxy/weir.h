@@ -37,6 +37,7 @@ struct weir {
     struct refill *refill;         /* of memory, after a start */
     struct access_log *access_log; /* NULL: none is written */
     char instance[17];             /* CDN-Loop's id: random, in hexadecimal */
+    unsigned connections_max;      /* of clients, for each worker */
     struct worker *workers[WEIR_WORKERS_MAX];
     size_t worker_count;
     int64_t started_s;

@@ -110,7 +110,9 @@ struct worker *worker_new(struct weir *w, const int *fds, size_t n, char *why, s
         if (k->access == NULL) goto no_memory;
     }
     /* The front first: what its turn begins to fetch is sent in the same turn of the loop. */
-    k->front = front_h1_new(k->loop, &k->lease->site->settings.limits, &exchange_handler, k, why, cap);
+    struct front_settings limits = k->lease->site->settings.limits;
+    limits.connections_max = w->connections_max;
+    k->front = front_h1_new(k->loop, &limits, &exchange_handler, k, why, cap);
     if (k->front == NULL) goto fail;
     k->origin = origin_client_new(k->loop, why, cap);
     if (k->origin == NULL) goto fail;
