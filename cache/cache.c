@@ -370,7 +370,8 @@ static void not_written(struct cache *c, struct object *o, int result)
 static bool leaves_memory(struct cache *c, struct object *o)
 {
     bool is_large = o->body != NULL && o->puts_content;
-    return is_large && memory_leave_unused(c->memory, o);
+    bool is_pinned = object_head(o)->stored.pinned_until_s != 0;
+    return is_large && !is_pinned && memory_leave_unused(c->memory, o);
 }
 
 static void written(void *arg, int result)
