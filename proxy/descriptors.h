@@ -6,9 +6,10 @@
 #include <stddef.h>
 
 enum {
-    DESCRIPTORS_OF_WEIR = 64,       /* the store, the admin API's first few */
-    DESCRIPTORS_OF_WORKER = 8,      /* its loop, its listeners */
-    DESCRIPTORS_CLIENTS_LEAST = 16, /* connections of each worker, however few there are */
+    DESCRIPTORS_OF_WEIR = 64,        /* the store, the admin API's first few */
+    DESCRIPTORS_OF_WORKER = 8,       /* its loop, its listeners */
+    DESCRIPTORS_CLIENTS_MANY = 1000, /* fewer for a worker are worth a word */
+    DESCRIPTORS_CLIENTS_LEAST = 16,  /* connections of each worker, however few there are */
 };
 
 /** Raise the soft limit to the hard one: shells and services begin with 1024, whatever the system allows.

@@ -266,7 +266,7 @@ static void share_descriptors(struct weir *w, const struct settings *o)
 {
     size_t may_be_open = descriptors_raise();
     w->connections_max = descriptors_for_clients(may_be_open, (size_t)o->workers, o->limits.connections_max);
-    if (w->connections_max == o->limits.connections_max) return;
+    if (w->connections_max == o->limits.connections_max || w->connections_max >= DESCRIPTORS_CLIENTS_MANY) return;
     fprintf(stderr,
             "weir: %u connections of clients for each worker instead of %u, as no more than %zu files may be open; "
             "ulimit -n or LimitNOFILE= allows more\n",
@@ -291,7 +291,7 @@ static int serve_with(struct weir *w, const struct settings *o, const sigset_t *
 {
     char why[WHY_BYTES] = "";
     int rc = open_tiers(w, o);
-    share_descriptors(w, o);
+    if (rc == 0) share_descriptors(w, o);
     if (rc == 0) rc = build_watchers(w);
     if (rc == 0) rc = open_access_log(w, o);
     if (rc == 0) rc = build_workers(w, o);
