@@ -335,27 +335,29 @@ static void leave_names(struct resolver *r, struct resolved **names, size_t coun
     free(names);
 }
 
-static struct resolved *join_name(struct resolver *r, const struct origin_server *server)
+static void join_name(struct dns *d, const struct origin_server *server)
 {
     struct origin_address address;
-    if (server->unix_path != NULL || !origin_address_of(server->base_url, NULL, &address) || !address.is_name)
-        return NULL;
-    return resolver_join(r, address.host);
+    if (server->base_url == NULL || server->unix_path != NULL || !origin_address_of(server->base_url, NULL, &address) ||
+        !address.is_name)
+        return;
+    struct resolved *name = resolver_join(d->resolver, address.host);
+    if (name != NULL) d->kept[d->kept_count++] = name;
 }
 
 /* The new ones first: what is in both stays known. */
 static void keep_names(struct dns *d, const struct site *s)
 {
-    size_t count = 0, before_count = d->kept_count;
-    for (size_t i = 0; i < s->origin_count; i++) count += s->origins[i]->server_count;
-    struct resolved **before = d->kept, **names = calloc(count + 1, sizeof(struct resolved *));
+    size_t servers = 0, before_count = d->kept_count;
+    for (size_t i = 0; i < s->origin_count; i++) servers += s->origins[i]->server_count;
+    struct resolved **before = d->kept, **names = calloc(2 * servers + 1, sizeof(struct resolved *));
     if (names == NULL) return;
     d->kept = names;
     d->kept_count = 0;
     for (size_t i = 0; i < s->origin_count; i++)
         for (size_t j = 0; j < s->origins[i]->server_count; j++) {
-            struct resolved *name = join_name(d->resolver, &s->origins[i]->servers[j].server);
-            if (name != NULL) names[d->kept_count++] = name;
+            join_name(d, &s->origins[i]->servers[j].server);
+            join_name(d, &s->origins[i]->servers[j].admin);
         }
     leave_names(d->resolver, before, before_count);
 }

@@ -19,6 +19,9 @@ enum {
     SECURED_BYTES = 16 * 1024, /* of a TLS record */
 };
 
+/* Between the attempts at two addresses: curl waits for so long even when the first has been refused. */
+#define NEXT_ADDRESS_MS 50L
+
 /* What curl is told about content by other means than the method's name. */
 enum shape { SHAPE_PLAIN, SHAPE_NO_CONTENT, SHAPE_UPLOAD };
 
@@ -179,6 +182,7 @@ static bool channel_set_up(struct channel *ch, const struct pool *p)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver's thread */
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)server->connect_ms);
+    SET(CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS, NEXT_ADDRESS_MS);
     SET(CURLOPT_MAXAGE_CONN, (long)((server->idle_ms > 0 ? server->idle_ms : ORIGIN_IDLE_MS) + 999) / 1000);
     if (p->resolved != NULL) SET(CURLOPT_MAXLIFETIME_CONN, (long)ORIGIN_LIFETIME_MS / 1000);
     SET(CURLOPT_BUFFERSIZE, (long)ORIGIN_RECEIVE_BYTES);
