@@ -129,6 +129,12 @@ static void screen_end(const struct screen *s)
     if (s->keys) (void)tcsetattr(STDIN_FILENO, TCSANOW, &s->before);
 }
 
+static void put_cleared(void)
+{
+    printf("\033[2J\033[H");
+    fflush(stdout);
+}
+
 static void measure(struct screen *s)
 {
     struct winsize size;
@@ -260,7 +266,16 @@ static int look_at(const struct command *c, struct look *out)
     return rc;
 }
 
-/* Until it is time to end. @return the exit status */
+static void put_look(const struct command *c, struct screen *s, const struct look *before, const struct look *now)
+{
+    if (s->on)
+        put_screen(s, before, now);
+    else if (!c->json)
+        put_line(before, now);
+}
+
+/* Until it is time to end. A screen outlives a weir that is being restarted: the complaint stands on it until one answers.
+ * @return the exit status */
 static int watch(const struct command *c, struct screen *s, int64_t looks)
 {
     struct look before, now;
@@ -268,13 +283,11 @@ static int watch(const struct command *c, struct screen *s, int64_t looks)
     if (rc != COMMAND_GO_ON) return rc;
     if (!c->json) screen_begin(s);
     if (s->on) put_screen(s, &before, &before);
-    while (looks-- > 0 && wait_for_next(s)) {
+    while ((rc == COMMAND_GO_ON || s->on) && looks-- > 0 && wait_for_next(s)) {
+        if (rc != COMMAND_GO_ON) put_cleared();
         rc = look_at(c, &now);
-        if (rc != COMMAND_GO_ON) break;
-        if (s->on)
-            put_screen(s, &before, &now);
-        else if (!c->json)
-            put_line(&before, &now);
+        if (rc != COMMAND_GO_ON) continue;
+        put_look(c, s, &before, &now);
         json_decref(before.stats);
         before = now;
     }
