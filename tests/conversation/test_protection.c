@@ -76,6 +76,9 @@ START_TEST(weir_may_be_told_to_end_during_the_check)
     struct scene *s = scene_with_users(SLOW);
     origin_answers(s, "200", PASSING, "names");
     client_asks(s, "GET /staff/list", RIGHT);
+    struct client *later = client_arrives(s);
+    asks(s, later, "GET /said", "");
+    hears(s, later, "401", "", NULL); /* so the first request has been read */
     weir_is_told_to_stop(s);
     client_hears(s, "200", "", "names");
     weir_ends_with(s, 0);
