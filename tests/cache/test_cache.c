@@ -301,6 +301,7 @@ START_TEST(a_look_up_that_would_wait_says_so)
     look_end(&l);
     s->store->cold = true;
     ck_assert_int_eq(look(s, &l, "GET /shelf", "Accept-Language: de", false), CACHE_FOUND);
+    look_end(&l);
     ck_assert_int_eq(cache_find_without_waiting(s->cache, &l.q), CACHE_FOUND); /* memory waits for nobody */
     look_end(&l);
     memory_remove(cache_memory(s->cache), &id, NULL);
