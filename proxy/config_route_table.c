@@ -430,9 +430,12 @@ static void protect_write(struct text_out *o, const void *from)
 
 static const char *check_location(struct view v)
 {
-    static const char right[] = "a URL or a path; {scheme}, {host}, {path} and {query} stand for the request's";
+    static const char right[] =
+        "a path (/new) or a whole URL (https://...); {scheme}, {host}, {path} and {query} stand for the request's";
     static const char *const known[] = { "{scheme}", "{host}", "{path}", "{query}" };
+    bool is_path = view_starts_with(v, VIEW("/")) || view_starts_with(v, VIEW("{path}"));
     if (v.len == 0 || v.len > 2048) return right;
+    if (!is_path && memmem(v.at, v.len, "://", 3) == NULL) return right; /* "www.example.com" would be a path */
     for (size_t i = 0; i < v.len; i++) {
         bool found = v.at[i] != '{';
         if (v.at[i] <= ' ' || v.at[i] > '~') return right;
@@ -451,14 +454,27 @@ static const struct setting redirect_rows[] = {
     { "status", SETTING_CHOICE, AT(redirect.status), .choices = redirect_statuses,
       .help = "301, 302, 303, 307 or 308" },
 };
-static const struct schema redirect_schema = { SCHEMA_ROWS(redirect_rows), "to", NULL };
+
+static const char *redirect_contradicts(const void *base)
+{
+    return ((const struct route *)base)->redirect.to == NULL ? "where to? It takes a path or a URL in `to`" : NULL;
+}
+
+static const struct schema redirect_schema = { SCHEMA_ROWS(redirect_rows), "to", redirect_contradicts };
 
 static const struct setting answer_rows[] = {
     { "status", SETTING_INT, AT(answer.status), .unset = "none", .least = 200, .most = 599, .help = "200 to 599" },
     { "content_type", SETTING_TEXT, AT(answer.content_type), .check = check_field_value, .help = "of the content" },
     { "content", SETTING_VIEW, AT(answer.content), .unset = "none", .help = "what is said" },
 };
-static const struct schema answer_schema = { SCHEMA_ROWS(answer_rows), "status", NULL };
+
+static const char *answer_contradicts(const void *base)
+{
+    return ((const struct route *)base)->answer.status <= 0 ? "with which status? It takes 200 to 599 in `status`"
+                                                            : NULL;
+}
+
+static const struct schema answer_schema = { SCHEMA_ROWS(answer_rows), "status", answer_contradicts };
 
 static const struct setting route_rows[] = {
     { "name", SETTING_TEXT, AT(name), .unset = "auto", .check = check_word,

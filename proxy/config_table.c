@@ -149,7 +149,7 @@ static const char *dns_contradicts(const void *base)
     return d->ttl_least_s > d->ttl_most_s ? "ttl_min is longer than ttl_max; it takes ttl_min to be the shorter" : NULL;
 }
 
-static const struct schema dns_schema = { SCHEMA_ROWS(dns_rows), "servers", dns_contradicts };
+static const struct schema dns_schema = { SCHEMA_ROWS(dns_rows), NULL, dns_contradicts };
 
 static const struct setting top_rows[] = {
     { "listen", SETTING_OWN, AT(settings.listen), .read = listen_read, .write = listen_write, .fixed = true,

@@ -45,7 +45,7 @@ static bool duration_piece(struct view *rest, int64_t *ms)
     while (digits < rest->len && is_digit(rest->at[digits])) digits++;
     while (digits + letters < rest->len && !is_digit(rest->at[digits + letters])) letters++;
     struct view unit = view_of(rest->at + digits, letters);
-    if (!view_parse_decimal(view_first(*rest, digits), INT32_MAX, &n)) return false;
+    if (!view_parse_decimal(view_first(*rest, digits), INT32_MAX + (int64_t)1, &n) || n > INT32_MAX) return false;
     for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
         if (!view_equal(unit, view_of_str(durations[i].name))) continue;
         *ms = n * durations[i].size; /* 2^31 weeks still fit */
