@@ -176,10 +176,11 @@ static bool same_addresses(const struct addresses *a, const struct addresses *b)
 /* Name servers like to give the same addresses in another order each time, which is no news. */
 static void take_addresses(struct resolved *n, enum family family, const struct addresses *found)
 {
-    struct known *k = &n->known[family], before = *k;
+    struct known *k = &n->known[family];
     size_t at;
-    if (same_addresses(&before.addresses, found)) return;
+    if (same_addresses(&k->addresses, found)) return; /* which only this thread writes */
     pthread_mutex_lock(&n->lock);
+    const struct known before = *k;
     k->addresses = *found;
     for (size_t i = 0; i < found->count; i++)
         k->shunned_until_ms[i] = holds(&before.addresses, found->text[i], &at) ? before.shunned_until_ms[at] : 0;
