@@ -105,7 +105,7 @@ static const char *channel_open(struct dns *d)
     return ares_strerror(rc);
 }
 
-/* What is still being asked ends with ARES_EDESTRUCTION, and is asked again soon. */
+/* What is still being asked ends with ARES_EDESTRUCTION, and is asked again at once. */
 static void channel_close(struct dns *d)
 {
     ares_destroy(d->channel);
@@ -173,7 +173,8 @@ static void answered(void *question, int status, int timeouts, struct ares_addri
     ares_freeaddrinfo(info);
     d->pending--;
     if (!d->stopping) {
-        const char *why = status != ARES_SUCCESS ? ares_strerror(status) : NULL;
+        bool told = status != ARES_SUCCESS && status != ARES_EDESTRUCTION; /* the latter is our own doing */
+        const char *why = told ? ares_strerror(status) : NULL;
         resolver_answer(d->resolver, q->name, q->family, known ? &found : NULL, why, loop_now_ms(d->loop));
         set_round(d, loop_now_ms(d->loop)); /* it knows when the name is due next */
     }

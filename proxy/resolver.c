@@ -17,6 +17,7 @@ struct resolved {
     /* of the asking under way */
     unsigned unanswered; /* families */
     bool found;          /* an address, in one of them */
+    bool broken_off;     /* in one of them */
     bool empty[FAMILIES];
     int64_t ttl_s;
     const char *trouble;
@@ -234,6 +235,7 @@ void resolver_answer(struct resolver *r, struct resolved *n, enum family family,
                      const char *why, int64_t now_ms)
 {
     if (why != NULL) n->trouble = why;
+    if (found == NULL && why == NULL) n->broken_off = true;
     n->empty[family] = found != NULL && found->count == 0;
     if (found != NULL && found->count > 0) {
         n->found = true;
@@ -241,12 +243,13 @@ void resolver_answer(struct resolver *r, struct resolved *n, enum family family,
         take_addresses(n, family, found); /* at once: the other family may take its time */
     }
     if (--n->unanswered > 0) return;
+    bool at_once = n->broken_off && !n->found;
     if (n->found)
         succeeds(n);
-    else
+    else if (!at_once)
         fails(n);
     pthread_mutex_lock(&r->lock);
-    n->due_ms = now_ms + wait_s(r, n) * 1000;
+    n->due_ms = at_once ? now_ms : now_ms + wait_s(r, n) * 1000;
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -270,7 +273,7 @@ static void drop_unused(struct resolver *r)
 static void ask(struct resolver *r, struct resolved *n)
 {
     n->unanswered = FAMILIES;
-    n->found = false;
+    n->found = n->broken_off = false;
     n->ttl_s = -1;
     n->trouble = NULL;
     r->ops.ask(r->ops.arg, n, n->host);

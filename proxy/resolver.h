@@ -65,7 +65,8 @@ void resolved_shun(struct resolved *n, const char *address, int64_t now_ms);
 
 /** Ask for what is due. @return when to come again, at now_ms' scale; -1: nobody is waiting for anything */
 int64_t resolver_round(struct resolver *r, int64_t now_ms);
-/** What was found in one family. @param found  NULL: nobody knows, and `why` (static text) says it */
+/** What was found in one family. @param found  NULL: nobody knows, and `why` (static text) says it; without it the question was
+ *  broken off, which says nothing of the name: it is asked for again at once */
 void resolver_answer(struct resolver *r, struct resolved *n, enum family family, const struct addresses *found,
                      const char *why, int64_t now_ms);
 

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What the name server says next in each family: addresses, "" for none, or NULL: it fails. */
+/* What the name server says next in each family: addresses, "" for none, BROKEN_OFF, or NULL: it fails. */
 static const char *says[FAMILIES];
+static const char BROKEN_OFF[] = "broken off";
 static int64_t ttl_s;
 static int asked, told;
 static struct resolver *resolver;
@@ -16,6 +17,10 @@ static int64_t now_ms;
 static void answer(struct resolved *n, enum family family)
 {
     struct addresses found = { .ttl_s = ttl_s };
+    if (says[family] == BROKEN_OFF) {
+        resolver_answer(resolver, n, family, NULL, NULL, now_ms);
+        return;
+    }
     for (const char *at = says[family]; at != NULL && *at != '\0'; at += strspn(at, " ")) {
         size_t len = strcspn(at, " ");
         snprintf(found.text[found.count++], sizeof found.text[0], "%.*s", (int)len, at);
@@ -176,6 +181,26 @@ START_TEST(a_name_that_is_left_is_asked_no_more)
 }
 END_TEST
 
+/* As when name servers change: nothing was learned, so nothing is said of the name. */
+START_TEST(a_question_that_is_broken_off_is_asked_again_at_once)
+{
+    static const char *const others[] = { BROKEN_OFF, "", NULL };
+    struct resolver *r = begin();
+    struct resolved *n = resolver_join(r, "plum.example");
+    says[FAMILY_4] = BROKEN_OFF;
+    says[FAMILY_6] = others[_i];
+    ck_assert_int_eq(round_at(1000), 1000);
+    ck_assert_ptr_null(resolved_why(n)); /* who waits for the name waits on */
+    says[FAMILY_4] = "10.0.0.1";
+    says[FAMILY_6] = BROKEN_OFF;
+    ttl_s = 5;
+    ck_assert_int_eq(round_at(1000), 6000); /* half an answer is one */
+    ck_assert_str_eq(list_of(n, 0, 1000), "10.0.0.1");
+    resolver_leave(r, &n);
+    resolver_free(r);
+}
+END_TEST
+
 static const struct {
     const char *text;
     bool sound;
@@ -216,6 +241,7 @@ int main(void)
     tcase_add_test(t, each_of_several_addresses_has_its_turn);
     tcase_add_test(t, an_address_where_nobody_answers_stands_back_for_a_while);
     tcase_add_test(t, a_name_that_is_left_is_asked_no_more);
+    tcase_add_loop_test(t, a_question_that_is_broken_off_is_asked_again_at_once, 0, 3);
     tcase_add_loop_test(t, name_servers_are_addresses, 0, sizeof(servers) / sizeof(servers[0]));
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
