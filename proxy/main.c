@@ -216,10 +216,10 @@ static void weir_free(struct weir *w)
     if (w->purges != NULL) purge_stop(w->purges);
     if (w->store != NULL) store_close(w->store);
     refill_free(w->refill);
-    /* The loops go last: a thread of the store may still be waking one whose work is done. */
+    passwords_free(w->passwords);
+    /* The loops go last: a thread of the store or of passwords may still be waking one whose work is done. */
     for (size_t i = 0; i < w->worker_count; i++) worker_free(w->workers[i]);
     access_log_close(w->access_log);
-    passwords_free(w->passwords);
     health_free(w->health);
     dns_free(w->dns);
     resolver_free(w->resolver);
