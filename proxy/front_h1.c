@@ -98,6 +98,33 @@ static void stream_give(struct front *f, struct front_stream *s)
 
 /* ---- what MHD calls, in the order of a request */
 
+void front_head_over(struct conn *c)
+{
+    c->front->heads_begun -= c->head_begun;
+    c->head_begun = false;
+}
+
+static struct conn *only_head_begun(const struct front *f)
+{
+    struct conn *c = f->heads_begun == 1 ? f->conns : NULL;
+    while (c != NULL && !c->head_begun) c = c->next;
+    return c;
+}
+
+/* A bad Content-Length, and a head that is too large for it, MHD 0.9 answers before it asks us, and sends its head twice. But
+ * it tells its log first, though not of which connection. Where that is certain, the client is answered here, and MHD finds
+ * that it can send no more. */
+static void on_message(void *cls, const char *format, va_list args)
+{
+    static const char refusing[] = "Error processing request (HTTP response code is %u";
+    struct conn *c = only_head_begun(cls);
+    if (c == NULL || MHD_VERSION >= 0x01000000 || strncmp(format, refusing, sizeof refusing - 1) != 0) return;
+    front_send_refusal(c, (int)va_arg(args, unsigned));
+    shutdown(c->fd, SHUT_WR);
+    front_head_over(c);
+    c->refused_by_us = c->content_follows = true;
+}
+
 /* The request line has been read, and MHD is about to split it. A query of more than about 450 arguments would hang the
  * connection, as MHD keeps each of them; so it is made to see an empty one, and front_head_read puts the byte back. */
 static void *on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
@@ -105,6 +132,8 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     struct conn *c = front_conn_of(mhd);
     (void)cls;
     if (c == NULL) return NULL;
+    c->front->heads_begun += !c->head_begun;
+    c->head_begun = true;
     union {
         const char *from;
         char *to; /* MHD's buffer, which it writes to itself */
@@ -143,6 +172,7 @@ static enum MHD_Result on_head(struct front *f, struct MHD_Connection *mhd, cons
     struct conn *c = front_conn_of(mhd);
     struct front_stream *s = f->stopping || c == NULL ? NULL : stream_take(f, c);
     if (s == NULL) return MHD_NO;
+    front_head_over(c);
     int refusal = front_head_read(s, method, version);
     if (refusal != 0) {
         stream_give(f, s);
@@ -298,7 +328,8 @@ static bool version_fits(char *why, size_t cap)
 
 static struct MHD_Daemon *daemon_new(struct front *f)
 {
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET;
+    unsigned flags =
+        MHD_USE_ERROR_LOG | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET;
 #if MHD_VERSION >= 0x01000000
     flags |=
         MHD_USE_NO_THREAD_SAFETY; /* it is only called in the loop's thread; else connections added wait for a turn */
@@ -307,6 +338,7 @@ static struct MHD_Daemon *daemon_new(struct front *f)
     unsigned limit = f->settings.connections_max < UINT32_MAX / 2 ? f->settings.connections_max * 2 + 1000 : UINT32_MAX;
     /* clang-format off */
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, f,
+                            MHD_OPTION_EXTERNAL_LOGGER, on_message, f,
                             MHD_OPTION_CONNECTION_LIMIT, limit,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
                             MHD_OPTION_CONNECTION_TIMEOUT, 0u,

@@ -63,6 +63,7 @@ struct front {
 
     struct conn *conns;
     size_t conn_count, active;
+    size_t heads_begun; /* connections whose request line has been read, and the rest of the head has not */
     struct front_stream *free_streams;
     size_t free_count;
     struct proxied *proxied; /* connections whose PROXY header is not yet here */
@@ -83,6 +84,7 @@ struct conn {
     size_t target_len;
     size_t query_at; /* index behind the '?', where query_first stood before a NUL was put there */
     char query_first;
+    bool head_begun;      /* counted in heads_begun */
     bool refused_by_us;   /* an answer of front_refuse is on its way */
     bool content_follows; /* the head of the request under way announced content, however badly */
     bool gone;            /* the client left, or its deadline passed: nothing more is sent or read */
@@ -174,8 +176,8 @@ void front_reply_release(struct front_stream *s);
 /** The connection ends with this request's answer, whatever the reply says. */
 bool front_closes(const struct front_stream *s);
 void front_bare_free(struct view *head);
-/** 408 by hand, as MHD has no call for it: only while MHD has nothing to send itself. */
-void front_send_timeout(struct conn *c);
+/** Refuse by hand, where MHD has no call for it: only while MHD has nothing to send itself. */
+void front_send_refusal(struct conn *c, int status);
 
 /* front_h1_kept.c */
 
@@ -199,6 +201,8 @@ void front_early_free(struct front_stream *s);
 
 /* front_h1.c */
 
+/** The head has been read, or never will be. */
+void front_head_over(struct conn *c);
 void front_park(struct front_stream *s, enum parked why);
 void front_unpark(struct front_stream *s);
 

@@ -203,7 +203,7 @@ static void deadline_look(struct loop_timer *t)
         loop_timer_set(c->front->loop, t, now + look_again_ms(c));
         return;
     }
-    if (waits && c->head_since_ms >= 0 && !c->refused_by_us && !counts.closed_by_client) front_send_timeout(c);
+    if (waits && c->head_since_ms >= 0 && !c->refused_by_us && !counts.closed_by_client) front_send_refusal(c, 408);
     front_conn_break(c);
 }
 
@@ -351,6 +351,7 @@ static void conn_free(struct conn *c)
 {
     struct front *f = c->front;
     front_conn_unwatch(c);
+    front_head_over(c);
     loop_timer_stop(f->loop, &c->timer);
     if (c->next != NULL) c->next->prev = c->prev;
     *(c->prev != NULL ? &c->prev->next : &f->conns) = c->next;

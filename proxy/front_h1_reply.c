@@ -73,21 +73,21 @@ enum MHD_Result front_refuse(struct conn *c, int status)
     return rc;
 }
 
-void front_send_timeout(struct conn *c)
+void front_send_refusal(struct conn *c, int status)
 {
     char head[512], date[HTTP_DATE_LEN + 1];
-    const char *body = refusal_of(408)->body;
+    const char *body = refusal_of(status)->body;
     const struct front_field *own = &c->front->handler.refusal_field;
     bool has_own = own->name != NULL;
     http_date_format((int64_t)time(NULL), date);
     int n = snprintf(head, sizeof(head),
-                     "HTTP/1.1 408 Request Timeout\r\nDate: %s\r\nConnection: close\r\n"
+                     "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\n"
                      "Content-Type: application/problem+json\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s",
-                     date, has_own ? own->name : "", has_own ? ": " : "", has_own ? own->value : "",
-                     has_own ? "\r\n" : "", strlen(body), body);
+                     status, status_title(status), date, has_own ? own->name : "", has_own ? ": " : "",
+                     has_own ? own->value : "", has_own ? "\r\n" : "", strlen(body), body);
     (void)send(c->fd, head, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); /* best effort: the connection ends anyway */
     struct front_peer peer = front_peer_of(c);
-    c->front->handler.refused(c->front->owner, 408, &peer);
+    c->front->handler.refused(c->front->owner, status, &peer);
 }
 
 /* ---- content by reading */
