@@ -822,6 +822,8 @@ static const struct size_case {
     { "GET / HTTP/1.1\r\n" HOST "F: ", FRONT_REQUEST_HEAD_MAX - 31, "\r\n\r\n", 431 },
     { "GET / HTTP/1.1\r\n" HOST "F: ", 100 * 1024, "\r\n\r\n", 431 },
     { "GET / HTTP/1.1\r\n" HOST "Cookie: ", 10000, "\r\n\r\n", 200 },
+    { "GET / HTTP/1.1\r\n" HOST "Cookie: ", 11500, "\r\n\r\n", 200 },
+    { "GET / HTTP/1.1\r\n" HOST "Cookie: ", 12500, "\r\n\r\n", 431 },
     { "GET / HTTP/1.1\r\n" HOST "Cookie: ", 15000, "\r\n\r\n", 431 }, /* MHD copies it: too little is left to answer */
 };
 
