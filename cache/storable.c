@@ -308,6 +308,9 @@ static const struct {
     [NOT_STORED_POST_WITHOUT_LOCATION] = { "post", "RFC 9110 §9.3.3",
                                            "POST is stored only with explicit freshness and a Content-Location that is "
                                            "the target URI" },
+    [NOT_STORED_TRUNCATED] = { "truncated", "RFC 9111 §3.3", "its content broke off" },
+    [NOT_STORED_NO_RESPONSE] = { "no-response", "RFC 9110 §15.6.3",
+                                 "it is weir's own: the origin gave none, or none that is HTTP" },
 };
 
 enum { REASON_COUNT = sizeof reasons / sizeof *reasons };

@@ -29,6 +29,9 @@ enum storable_reason {
     NOT_STORED_PARTIAL,
     NOT_STORED_KEY_TOO_LONG,
     NOT_STORED_POST_WITHOUT_LOCATION,
+    /* What only the fetch knows: */
+    NOT_STORED_TRUNCATED,
+    NOT_STORED_NO_RESPONSE,
 };
 
 struct storable_decision {

@@ -435,7 +435,7 @@ static void on_content(void *arg, const uint8_t *at, size_t len)
         break;
     case BODY_NO_MEMORY: origin_cancel(a->transfer); break;
     }
-    if (f->storing && body_filled(f->response.body) > fetch_content_limit(f)) fetch_stop_storing(f);
+    if (f->storing && body_filled(f->response.body) > fetch_content_limit(f)) fetch_is_too_large(f);
     if (f->has_response && !f->storing && !is_read(f)) origin_cancel(a->transfer);
 }
 

@@ -158,6 +158,8 @@ void fetch_admit(struct fetch *f, struct object *o);
 void fetch_land_with_nothing(struct fetch *f);
 void fetch_fail(struct fetch *f, int status, const char *detail);
 void fetch_stop_storing(struct fetch *f);
+/** Its content has turned out to be larger than what may be stored. */
+void fetch_is_too_large(struct fetch *f);
 
 /* ---- fetch_update.c */
 /** A 304 came for what weir asked. @return false: it selects nothing, fetch anew (§4.3.4) */

@@ -138,14 +138,14 @@ static bool is_large_for_a_part(const struct fetch *f, int64_t content_length)
 }
 
 /* For explain. HEAD and the unsafe methods would only say that they are not GET. */
-static void note_refusal(const struct fetch *f, int status)
+static void note_refusal(const struct fetch *f, enum storable_reason reason, int status)
 {
     const struct stored_head *head = &f->response.head;
-    if (f->response.storable.verdict == STORABLE_YES || f->request.method != METHOD_GET || f->key.text.len == 0) return;
+    if (f->request.method != METHOD_GET || f->key.text.len == 0) return;
     struct lifetime l = freshness_lifetime(head, &f->route->policy, f->key.hash[0]);
-    struct refusal why = { .reason = f->response.storable.reason,
+    struct refusal why = { .reason = reason,
                            .status = status,
-                           .when_s = head->response_time_s,
+                           .when_s = fetch_now_s(f),
                            .age_s = head->initial_age_s,
                            .lifetime_s = (int32_t)l.lifetime_s,
                            .source = l.source };
@@ -167,7 +167,7 @@ void fetch_decide_storing(struct fetch *f, const struct response_head *head, int
     }
     f->storing = f->may_store && f->key.text.len > 0 && f->response.storable.verdict == STORABLE_YES &&
                  !is_unusable_part(f) && !is_large_for_a_part(f, content_length);
-    note_refusal(f, head->status);
+    if (f->response.storable.verdict == STORABLE_NO) note_refusal(f, f->response.storable.reason, head->status);
 }
 
 bool fetch_begin_body(struct fetch *f, int64_t content_length)
@@ -319,8 +319,15 @@ void fetch_admit(struct fetch *f, struct object *o)
 void fetch_fail(struct fetch *f, int status, const char *detail)
 {
     stats_add(&f->worker->counters.fetch_failures, 1);
+    note_refusal(f, NOT_STORED_NO_RESPONSE, status);
     flight_fail(fetch_flights(f), f->flight, (struct flight_failure){ status, detail, f->retry_after_s });
     fetch_land_with_nothing(f);
+}
+
+void fetch_is_too_large(struct fetch *f)
+{
+    note_refusal(f, NOT_STORED_TOO_LARGE, f->response.status);
+    fetch_stop_storing(f);
 }
 
 void fetch_stop_storing(struct fetch *f)
@@ -389,7 +396,9 @@ void fetch_conclude(struct fetch *f)
 {
     if (outdates_what_is_stored(f)) cache_remove(f->worker->weir->cache, f->stored);
     bool complete = f->storing && body_is_complete(f->response.body);
+    if (f->storing && !complete) note_refusal(f, NOT_STORED_TRUNCATED, f->response.status);
     if (complete && !is_of_its_length(f)) {
+        note_refusal(f, NOT_STORED_PARTIAL, f->response.status);
         fetch_stop_storing(f);
         complete = false;
     }

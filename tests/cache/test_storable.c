@@ -395,7 +395,7 @@ END_TEST
 
 START_TEST(each_reason_can_be_told)
 {
-    for (enum storable_reason r = STORABLE_BECAUSE_EXPLICIT_FRESHNESS; r <= NOT_STORED_POST_WITHOUT_LOCATION; r++) {
+    for (enum storable_reason r = STORABLE_BECAUSE_EXPLICIT_FRESHNESS; r <= NOT_STORED_NO_RESPONSE; r++) {
         ck_assert_uint_gt(strlen(storable_reason_name(r)), 0);
         ck_assert_ptr_nonnull(strstr(storable_reason_section(r), "RFC "));
         ck_assert_uint_gt(strlen(storable_reason_text(r)), 0);

@@ -312,9 +312,43 @@ START_TEST(what_is_told_of_what_is_refused)
 }
 END_TEST
 
+/* ---- why it is not cached, in a user's words: weir explain */
+
+#define CHUNKS "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n"
+static const struct unstored_row {
+    const char *raw; /* the origin's answer; it closes then */
+    const char *status, *says;
+} unstored[] = {
+    { "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\njam", "200", "said nothing of how long it is fresh" },
+    { "HTTP/1.1 200 OK\r\nAge: 90\r\nCache-Control: max-age=60\r\nContent-Length: 3\r\n\r\njam", "200",
+      "came at an age of 90 s, and was to be fresh for 60 s (max-age)" },
+    { "HTTP/1.1 200 OK\r\nCache-Control: max-age=60, no-cache\r\nContent-Length: 3\r\n\r\njam", "200",
+      "says no-cache: each use is to be validated first" },
+    { "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 3\r\n\r\njam", "200", "says no-store" },
+    { CHUNKS "3\r\nja", "502", "its content broke off (RFC 9111 §3.3)" },
+    { "HTTP/1.1 200 OK\r\nContent-Le", "502", "with status 502,\n  because it is weir's own" },
+    { "no HTTP at all", "502", "the origin gave none, or none that is HTTP" },
+};
+
+START_TEST(explain_says_why_it_is_not_cached)
+{
+    const struct unstored_row *row = &unstored[_i];
+    struct scene *s = scene_begin(NULL);
+    struct command_result r;
+    origin_answers_as(s, .raw = row->raw, .ending = CLOSE);
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, row->status, "", NULL);
+    process_run(scene_weir(s), say(s, "explain --admin 127.0.0.1:%d http://" HOST "/shelf", scene_weir(s)->admin_port),
+                &r);
+    if (r.status != 0 || strstr(r.out, row->says) == NULL) scene_fail(AT(s), "explain says: %s", r.out);
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
+        TABLE(explain_says_why_it_is_not_cached, unstored),
         { what_is_told_of_what_is_refused, 2 },
         TABLE(what_is_told_of_a_miss, misses),
         TEST(what_is_told_of_answers_of_weirs_own),
