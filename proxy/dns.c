@@ -6,6 +6,7 @@
 
 #include <ares.h>
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -38,6 +39,7 @@ struct dns {
     struct origin_sockets *sockets;
     ares_channel channel;        /* NULL: nothing is being asked */
     struct timespec resolv_conf; /* its age when the channel was opened */
+    bool asks_ipv6;
     size_t pending;
     struct asking asking;
     _Atomic(struct asking *) next; /* takes its place */
@@ -83,11 +85,28 @@ static bool is_outdated(const struct dns *d)
     return atomic_load(&d->next) != NULL || (d->asking.servers == NULL && other_file);
 }
 
+/* Does this machine have an address from which another's IPv6 address could be reached? Without one each connection would
+ * first try what cannot be. */
+static bool has_ipv6(void)
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+    if (getifaddrs(&all) != 0) return true;
+    for (const struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET6) continue;
+        const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
+        found = !IN6_IS_ADDR_LOOPBACK(a) && !IN6_IS_ADDR_LINKLOCAL(a);
+    }
+    freeifaddrs(all);
+    return found;
+}
+
 /* @return NULL, or why not */
 static const char *channel_open(struct dns *d)
 {
     char dns_only[] = "b"; /* /etc/hosts was looked at before */
     take_asking(d);
+    d->asks_ipv6 = has_ipv6();
     d->resolv_conf = resolv_conf_time();
     struct ares_options options = { .timeout = d->asking.timeout_ms,
                                     .tries = d->asking.tries,
@@ -223,7 +242,7 @@ static void ask(void *dns, struct resolved *n, const char *host)
     bool known = ask_hosts_file(d, host, FAMILY_4, &found[FAMILY_4]);
     known = ask_hosts_file(d, host, FAMILY_6, &found[FAMILY_6]) || known;
     for (int f = 0; f < FAMILIES; f++) {
-        if (known)
+        if (known || (f == FAMILY_6 && !d->asks_ipv6))
             resolver_answer(d->resolver, n, (enum family)f, &found[f], NULL, now_ms);
         else
             ask_name_servers(d, n, host, (enum family)f);
