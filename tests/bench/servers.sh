@@ -12,7 +12,7 @@ background() { # SERVER COMMAND...
 }
 
 server_floor_start() {
-    background floor "$BUILD/tests/bench/floor" "$1"
+    background floor "$BUILD/tests/bench/floor" "$1" "${BENCH_PIECES:-1}"
 }
 
 server_weir_start() {
