@@ -57,16 +57,22 @@ static struct civil civil_of(int64_t t_s)
 /* The parsers below cut what they read off *v; each is false when it is not there. */
 static bool take(struct view *v, struct view literal)
 {
-    if (!view_starts_with_nocase(*v, literal)) return false;
+    enum { CASE_BIT = 0x20 };
+    bool may_be = v->len > 0 && ((v->at[0] ^ literal.at[0]) & ~CASE_BIT) == 0; /* most names end here */
+    if (!may_be || !view_starts_with_nocase(*v, literal)) return false;
     *v = view_after(*v, literal.len);
     return true;
 }
 
 static bool take_digits(struct view *v, size_t n, int *out)
 {
-    int64_t value;
-    if (v->len < n || !view_parse_decimal(view_first(*v, n), YEAR_MAX, &value)) return false;
-    *out = (int)value;
+    int value = 0;
+    if (v->len < n) return false;
+    for (size_t i = 0; i < n; i++) {
+        if (v->at[i] < '0' || v->at[i] > '9') return false;
+        value = value * 10 + (v->at[i] - '0');
+    }
+    *out = value;
     *v = view_after(*v, n);
     return true;
 }
