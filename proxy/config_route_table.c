@@ -288,19 +288,24 @@ static void edits_write(struct text_out *o, const void *from)
 
 /* ---- protect: {users: {name: hash}, users_file: PATH, tokens: [...]} */
 
-static bool add_user(struct config_reader *r, struct place p, struct view name, struct view hash, struct user *users,
+static bool is_among(const struct user *users, size_t count, struct view name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (view_equal(users[i].name, name)) return true;
+    return false;
+}
+
+static void add_user(struct config_reader *r, struct place p, struct view name, struct view hash, struct user *users,
                      size_t *count)
 {
     const char *right = check_password_hash(hash);
-    bool named = name.len > 0 && view_find(name, 0, ':') == name.len;
+    if (name.len == 0 || view_find(name, 0, ':') < name.len) right = "a name without a colon";
     if (*count == PROTECTION_USERS_MAX) right = "at most 10000 users";
-    if (named && right == NULL) {
+    if (right == NULL && is_among(users, *count, name)) right = "one password; the name stands before";
+    if (right != NULL)
+        report_at(r->report, p, "user \"%.80s\": it takes %s", name.at, right);
+    else
         users[(*count)++] = (struct user){ name, hash.at };
-        return true;
-    }
-    if (!named) right = "a name without a colon";
-    report_at(r->report, p, "user \"%.80s\": it takes %s", name.at, right);
-    return false;
 }
 
 static void read_user_map(struct config_reader *r, const struct node *n, struct protection_rules *rules)
@@ -315,7 +320,7 @@ static void read_user_map(struct config_reader *r, const struct node *n, struct 
     if (users == NULL) return;
     for (const struct node *m = map->first; m != NULL; m = m->next) {
         struct view hash;
-        if (reader_secret(r, m, &hash)) (void)add_user(r, m->place, m->key->text, hash, users, &count);
+        if (reader_secret(r, m, &hash)) add_user(r, m->place, m->key->text, hash, users, &count);
     }
     rules->users = users;
     rules->user_count = count;
@@ -344,9 +349,9 @@ static void read_user_file(struct config_reader *r, const struct node *n, struct
         if (text.len == 0 || text.at[0] == '#') continue;
         if (colon == text.len)
             report_at(r->report, p, "no colon; it takes name:hash");
-        else if (!add_user(r, p, arena_copy(r->arena, view_first(text, colon)),
-                           arena_copy(r->arena, view_after(text, colon + 1)), users, &count))
-            return;
+        else
+            add_user(r, p, arena_copy(r->arena, view_first(text, colon)),
+                     arena_copy(r->arena, view_after(text, colon + 1)), users, &count);
     }
     rules->users = users;
     rules->user_count = count;

@@ -576,6 +576,13 @@ START_TEST(protection_means_what_it_says)
     write_file("users", "alice:plain\n");
     ck_assert_ptr_null(load(ORIGIN "routes: [{protect: {users_file: users}}]\n"));
     ck_assert_ptr_nonnull(strstr(report.lines[0], "users:1:1: user \"alice\": it takes a hash"));
+    write_file("users", "alice:$6$ab$cd\nplain\nbob:plain\nalice:$5$ab$cd\n:$5$ab$cd\n");
+    ck_assert_ptr_null(load(ORIGIN "routes: [{protect: {users_file: users}}]\n"));
+    ck_assert_uint_eq(report.count, 4);
+    ck_assert_ptr_nonnull(strstr(report.lines[0], "users:2:1: no colon"));
+    ck_assert_ptr_nonnull(strstr(report.lines[1], "users:3:1: user \"bob\": it takes a hash"));
+    ck_assert_ptr_nonnull(strstr(report.lines[2], "users:4:1: user \"alice\": it takes one password"));
+    ck_assert_ptr_nonnull(strstr(report.lines[3], "users:5:1: user \"\": it takes a name"));
 }
 END_TEST
 
