@@ -15,7 +15,7 @@ struct access_buffer {
 };
 
 struct access_log {
-    const char *path;
+    char *path; /* malloc'd */
     void (*say)(void *arg, const char *line);
     void *say_arg;
     int fd;       /* the writing thread's */
@@ -235,17 +235,20 @@ struct access_log *access_log_open(const char *path, void (*say)(void *arg, cons
         snprintf(why, cap, "out of memory");
         return NULL;
     }
-    *l = (struct access_log){ .path = path, .say = say, .say_arg = say_arg, .fd = open_file(path) };
+    *l = (struct access_log){ .path = strdup(path), .say = say, .say_arg = say_arg, .fd = open_file(path) };
     l->full_end = &l->full;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     if (l->fd < 0)
         snprintf(why, cap, "access log %.300s: %s", path, strerror(errno));
+    else if (l->path == NULL)
+        snprintf(why, cap, "out of memory");
     else if (pthread_create(&l->thread, NULL, log_run, l) != 0)
         snprintf(why, cap, "cannot start a thread");
     else
         return l;
     close_file(l->fd);
+    free(l->path);
     free(l);
     return NULL;
 }
@@ -263,14 +266,27 @@ uint64_t access_log_lost(struct access_log *l)
     return l->lost;
 }
 
+static bool has_ended(struct access_log *l)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ACCESS_CLOSE_S;
+    return pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
 void access_log_close(struct access_log *l)
 {
+    char line[512];
     if (l == NULL) return;
     pthread_mutex_lock(&l->lock);
     l->closing = true;
     pthread_cond_signal(&l->changed);
     pthread_mutex_unlock(&l->lock);
-    pthread_join(l->thread, NULL);
+    if (!has_ended(l)) {
+        snprintf(line, sizeof line, "access log %.300s: stands still; the last lines are lost", l->path);
+        l->say(l->say_arg, line);
+        return; /* all of it is the thread's, until the process ends */
+    }
     close_file(l->fd);
     while (l->spare != NULL) {
         struct access_buffer *b = l->spare;
@@ -279,6 +295,7 @@ void access_log_close(struct access_log *l)
     }
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->changed);
+    free(l->path);
     free(l);
 }
 

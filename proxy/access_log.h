@@ -18,6 +18,7 @@ enum {
     ACCESS_BUFFER_BYTES = 64 * 1024,
     ACCESS_BUFFERS_MAX = 256,     /* 16 MiB in all */
     ACCESS_HELD_MS = 1000,        /* a line waits in its worker no longer */
+    ACCESS_CLOSE_S = 3,           /* nor weir's end for a disk that stands still */
     ACCESS_TARGET_MAX = 8 * 1024, /* a member that is longer, as it is written, is cut */
     ACCESS_MEMBER_MAX = 2 * 1024,
     ACCESS_LINE_MAX = 24 * 1024
@@ -50,7 +51,7 @@ MUST_USE struct access_log *access_log_open(const char *path, void (*say)(void *
 void access_log_reopen(struct access_log *l);
 /** Lines that were dropped or could not be written. */
 uint64_t access_log_lost(struct access_log *l);
-/** Writes what is left. After the last access_lines_free. NULL is allowed. */
+/** Writes what is left, and waits ACCESS_CLOSE_S for that. After the last access_lines_free. NULL is allowed. */
 void access_log_close(struct access_log *l);
 
 /** @return NULL: no memory */

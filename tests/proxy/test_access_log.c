@@ -220,6 +220,29 @@ START_TEST(a_disk_that_stands_still_stops_nobody)
 }
 END_TEST
 
+START_TEST(a_disk_that_stands_still_does_not_stop_the_end)
+{
+    char dir[] = "/tmp/weir-access-XXXXXX", path[64], expected[256];
+    said[0] = '\0';
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/pipe", dir);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    FILE *reader = fopen(path, "r+e"); /* which reads nothing */
+    ck_assert_ptr_nonnull(reader);
+    struct access_log *l = open_log(path);
+    struct loop *loop = loop_new();
+    struct access_lines *a = access_lines_new(l, loop);
+    add(a, 5000);
+    access_lines_free(a);
+    access_log_close(l);
+    snprintf(expected, sizeof expected, "access log %s: stands still; the last lines are lost", path);
+    ck_assert_str_eq(said, expected);
+    loop_free(loop);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("access_log");
@@ -231,5 +254,6 @@ int main(void)
     tcase_add_test(t, what_cannot_be_written_is_counted_and_said_once);
     tcase_add_test(t, a_path_that_cannot_be_opened_is_refused);
     tcase_add_test(t, a_disk_that_stands_still_stops_nobody);
+    tcase_add_test(t, a_disk_that_stands_still_does_not_stop_the_end);
     return run_case("proxy/access_log", t);
 }
