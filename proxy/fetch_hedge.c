@@ -117,6 +117,7 @@ bool fetch_attempt_was_last(struct fetch_attempt *a, enum origin_result result)
 void fetch_cancel(struct fetch *f)
 {
     struct fetch_attempt *other = other_of(f->attempt);
+    loop_timer_stop(f->worker->loop, &f->hedge_timer); /* it would find the first still ending */
     if (is_under_way(other)) lose(other);
     if (f->attempt->transfer != NULL) origin_cancel(f->attempt->transfer);
 }
