@@ -1,5 +1,7 @@
-/* exchange_internal: what the files of the exchange share: exchange.c (the states), exchange_answer.c (answers and their
- * content), exchange_purge.c (PURGE on a listener), exchange_upgrade.c (101).                                          */
+/* exchange_internal: what the files of the exchange share: exchange.c (the states), exchange_client.c (whom it comes from),
+ * exchange_route.c (what its route answers), exchange_purge.c and exchange_shield.c (PURGE on a listener, and handed on),
+ * exchange_upgrade.c (101), exchange_answer.c (answers and their content), exchange_kept.c (those that hits share),
+ * exchange_log.c (the access log).                                                                                      */
 #ifndef WEIR_PROXY_EXCHANGE_INTERNAL_H
 #define WEIR_PROXY_EXCHANGE_INTERNAL_H
 
@@ -119,6 +121,8 @@ void answer_own(struct exchange *x, int status, const char *content_type, char *
 /** OPTIONS or TRACE that ends here. */
 void answer_options(struct exchange *x);
 void answer_trace(struct exchange *x);
+/** Send a reply whose fields, and Date, are those of the head. @return false: it cannot be sent; a problem was, instead */
+bool answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head);
 /** End readers and free what the answer held. */
 void answer_end(struct exchange *x);
 
@@ -154,9 +158,6 @@ MUST_USE bool route_answers(struct exchange *x, int64_t content_length);
 
 /** Take x->request as the proxies in front of weir are to be understood. @return false: no memory */
 MUST_USE bool exchange_take_claims(struct exchange *x);
-
-/** Send a reply whose fields, and Date, are those of the head. */
-bool answer_send(struct exchange *x, struct front_reply *reply, struct reply_head *head);
 
 /* ---- exchange_upgrade.c */
 

@@ -1,7 +1,7 @@
 /* fetch_internal: what the files of the fetch share: fetch.c (life, sending, what the origin says), fetch_copy.c (its
- * copies of heads), fetch_server.c (whom it asks), fetch_gate.c (its place at the origin), fetch_keep.c (what of a response
- * is kept, and who hears of it), fetch_update.c (304, HEAD and 206 against what is stored), fetch_invalidate.c (RFC 9111
- * §4.4).                                                                                                                */
+ * copies of heads), fetch_server.c (whom it asks), fetch_hedge.c (whom besides), fetch_gate.c (its place at the origin),
+ * fetch_keep.c (what of a response is kept, and who hears of it), fetch_update.c (304, HEAD and 206 against what is stored),
+ * fetch_invalidate.c (RFC 9111 §4.4).                                                                                   */
 #ifndef WEIR_PROXY_FETCH_INTERNAL_H
 #define WEIR_PROXY_FETCH_INTERNAL_H
 
@@ -109,7 +109,7 @@ MUST_USE bool fetch_goes_elsewhere(struct fetch *f, int status);
 
 /* ---- fetch_hedge.c */
 
-/** An attempt has begun: should it take too long, fetch_ask_beside is called. */
+/** An attempt has begun: should it take too long, a second server is asked as well. */
 void fetch_arm_hedge(struct fetch *f);
 /** A head came. @return false: it is not taken, the other attempt may have a better one */
 MUST_USE bool fetch_head_wins(struct fetch_attempt *a, int status);
