@@ -125,6 +125,7 @@ help:
 	@echo 'make run [ORIGIN=URL]   build, start the demo origin (or use ORIGIN) and weir in front of it'
 	@echo 'make check              install what is missing, build, run every test'
 	@echo 'make bench              speed beside nginx, Varnish, HAProxy and Traffic Server (docs/bench.md)'
+	@echo 'make soak               whether the budgets hold while far more than fits flows through'
 	@echo 'make, make install      build; install to PREFIX (/usr/local) under DESTDIR'
 	@echo 'make deb                a Debian package, in build/'
 	@echo 'make format             clang-format'

@@ -81,8 +81,8 @@ MUST_USE int store_get(struct store *s, const struct store_id *id, size_t spare,
  *  @return bytes read (short only at the end), -ENOENT (gone: evicted meanwhile), -EIO (the disk, or a bad checksum, which is
  *          counted: the caller then removes the record) */
 MUST_USE ssize_t store_read(struct store *s, uint64_t number, int64_t offset, void *to, size_t len);
-/** Somebody reads content `number` for a while: its chunks outlive its record until store_unpin, as long as a quarter of the
- *  store is enough for all that outlives its record so; else they go all the same. Holds no page of the store.
+/** Somebody reads content `number` for a while: its chunks outlive its record until store_unpin, or until others need the
+ *  share of the store that is for content without a record. Holds no page of the store.
  *  @return false: no memory */
 MUST_USE bool store_pin(struct store *s, uint64_t number);
 void store_unpin(struct store *s, uint64_t number);

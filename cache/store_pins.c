@@ -1,12 +1,13 @@
 /* Content that somebody reads: it outlives its record until the last reader has gone. No page of the store is held: only the
- * removal of the chunks waits. Eviction can take nothing of such content, nor of what is still being appended, so each gets
- * a share of the store only; else a few slow clients, or a few large fetches at a time, would leave no room for anybody
- * else. Beyond the shares, what has lost its record goes under its readers, who are cut short, and what comes is not stored. */
+ * removal of the chunks waits. Eviction can take nothing of such content, nor of what is still being appended, so both
+ * together get half of the store; else a few slow clients, or a few large fetches at a time, would leave no room for anybody
+ * else. Beyond that, what comes is not stored, and of what has lost its record the first goes under its readers, who have
+ * had the longest time and are cut short. A quarter is always left to them. */
 #include "cache/store_internal.h"
 
 #include <stdlib.h>
 
-enum { PIN_BUCKETS = 256, KEPT_SHARE = 4, UNDER_WAY_SHARE = 2 };
+enum { PIN_BUCKETS = 256, KEPT_SHARE_LEAST = 4, SHARE = 2 };
 
 struct pin {
     struct pin *next;
@@ -14,12 +15,15 @@ struct pin {
     unsigned readers;
     uint64_t under_way;  /* bytes of it that are or will be appended; 0: it has its record */
     uint64_t kept_bytes; /* after its record; 0: it has one still, or goes */
+    uint64_t kept_turn;
+    bool cut_short;
 };
 
 struct store_pins {
     pthread_mutex_t lock;
     struct pin *buckets[PIN_BUCKETS];
     uint64_t under_way, kept_bytes; /* of all */
+    uint64_t next_turn;
 };
 
 struct store_pins *store_pins_new(void)
@@ -62,7 +66,7 @@ bool store_reserve(struct store *s, uint64_t number, uint64_t bytes)
     pthread_mutex_lock(&p->lock);
     struct pin *pin = *pin_at(p, number);
     bool more = pin != NULL && bytes > pin->under_way;
-    bool fits = !more || p->under_way + (bytes - pin->under_way) <= share_of(s, UNDER_WAY_SHARE);
+    bool fits = !more || p->under_way + (bytes - pin->under_way) <= share_of(s, SHARE);
     if (more && fits) {
         p->under_way += bytes - pin->under_way;
         pin->under_way = bytes;
@@ -85,20 +89,44 @@ void store_has_record(struct store *s, uint64_t number)
     pthread_mutex_unlock(&s->pins->lock);
 }
 
-bool store_is_kept(struct store *s, uint64_t number, uint64_t bytes)
+static uint64_t kept_share(const struct store *s)
+{
+    uint64_t all = share_of(s, SHARE), least = share_of(s, KEPT_SHARE_LEAST);
+    return s->pins->under_way < all - least ? all - s->pins->under_way : least;
+}
+
+static struct pin *longest_kept(struct store_pins *p)
+{
+    struct pin *longest = NULL;
+    for (size_t i = 0; i < PIN_BUCKETS; i++)
+        for (struct pin *pin = p->buckets[i]; pin != NULL; pin = pin->next)
+            if (pin->kept_bytes > 0 && (longest == NULL || pin->kept_turn < longest->kept_turn)) longest = pin;
+    return longest;
+}
+
+static void keep(struct store *s, struct pin *pin, uint64_t bytes)
 {
     struct store_pins *p = s->pins;
-    uint64_t share = share_of(s, KEPT_SHARE);
-    pthread_mutex_lock(&p->lock);
-    struct pin *pin = *pin_at(p, number);
-    arrived(p, pin);
-    bool kept = pin != NULL && pin->kept_bytes > 0;
-    if (pin != NULL && !kept && (p->kept_bytes == 0 || p->kept_bytes + bytes <= share)) {
-        kept = true;
-        pin->kept_bytes = bytes;
-        p->kept_bytes += bytes;
+    while (p->kept_bytes > 0 && p->kept_bytes + bytes > kept_share(s)) {
+        struct pin *longest = longest_kept(p);
+        p->kept_bytes -= longest->kept_bytes;
+        longest->kept_bytes = 0;
+        longest->cut_short = true;
+        atomic_store(&s->unpinned, true); /* the writer looks at its garbage again */
     }
-    pthread_mutex_unlock(&p->lock);
+    pin->kept_bytes = bytes;
+    pin->kept_turn = p->next_turn++;
+    p->kept_bytes += bytes;
+}
+
+bool store_is_kept(struct store *s, uint64_t number, uint64_t bytes)
+{
+    pthread_mutex_lock(&s->pins->lock);
+    struct pin *pin = *pin_at(s->pins, number);
+    arrived(s->pins, pin);
+    if (pin != NULL && pin->kept_bytes == 0 && !pin->cut_short) keep(s, pin, bytes);
+    bool kept = pin != NULL && !pin->cut_short;
+    pthread_mutex_unlock(&s->pins->lock);
     return kept;
 }
 

@@ -18,3 +18,8 @@ bench: $(BENCH_PROGRAMS) $(BUILD)/weir
 $(BENCH_DIR)/test_measure: $(addprefix $(BENCH_DIR)/,test_measure.o response.o latency.o) $(BUILD)/headers/view.o
 	$(CC) $(WEIR_LDFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt -lm
 unit-run: $(BENCH_DIR)/test_measure
+
+# Budgets instead of speed: more than fits, for a while.
+.PHONY: soak
+soak: $(BUILD)/weir
+	@BENCH_BUILD=$(BUILD) python3 tests/bench/soak.py
