@@ -65,6 +65,7 @@ void fetch_free_when_quiet(struct fetch *f)
     object_unref(&f->stored);
     object_unref(&f->vary);
     object_unref(&f->filling);
+    object_unref(&f->confirmed);
     body_unref(&f->response.body);
     upload_unref(&f->upload);
     site_lease_unref(&f->lease);

@@ -41,8 +41,9 @@ struct fetch {
     bool may_store, shared, drop_conditions, in_background;
     struct object *stored; /* being validated (or confirmed by a HEAD) */
     struct object *vary;
-    bool validating; /* the request carries the stored validators */
-    bool completing; /* the request asks for what a stored part lacks */
+    struct object *confirmed; /* what is stored, freshened by a HEAD */
+    bool validating;          /* the request carries the stored validators */
+    bool completing;          /* the request asks for what a stored part lacks */
     struct byte_range missing;
     bool anew; /* what came does not fit what is stored: fetch again, plainly, when this has ended */
     struct upload *upload;

@@ -404,6 +404,8 @@ void fetch_conclude(struct fetch *f)
     }
     if (complete)
         keep(f);
+    else if (f->confirmed != NULL)
+        fetch_admit(f, f->confirmed);
     else
         fetch_land_with_nothing(f);
 }

@@ -147,7 +147,7 @@ void fetch_confirm(struct fetch *f, const struct response_head *head)
     if (head_confirms(record_section(object_record(f->stored), room), object_content_length(f->stored), head->fields))
         o = freshened(f, f->response.fields);
     switch (o != NULL ? end_of(f, o) : FRESHENED_GOES) {
-    case FRESHENED_IS_KEPT: cache_admit(f->worker->weir->cache, o, NULL, NULL); break;
+    case FRESHENED_IS_KEPT: f->confirmed = object_ref(o); break; /* once the fetch ends, as purges want it */
     case FRESHENED_IS_LENT: break;
     case FRESHENED_GOES: cache_remove(f->worker->weir->cache, f->stored); break;
     }

@@ -444,9 +444,38 @@ START_TEST(whose_answer_is_not_stored_does_not_evict)
 }
 END_TEST
 
+/* What a HEAD confirms may have been purged meanwhile: it does not take the place of what was fetched since. */
+START_TEST(a_head_does_not_bring_back_what_was_purged)
+{
+    struct scene *s = scene_begin(NULL);
+    struct client *head = client_arrives(s);
+    struct gate g = { 0 };
+    origin_answers(s, "200", "Cache-Control: max-age=10\nETag: \"1\"", "jam");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "", "jam");
+    seconds_pass(s, 15);
+    origin_answers_as(s, .method = "HEAD", .status = "200", .fields = "Cache-Control: max-age=60\nETag: \"1\"",
+                      .body = "jam", .hold_head = &g);
+    asks(s, head, "HEAD /shelf", "");
+    origin_waits_at(s, &g, 1);
+    client_asks(s, "PURGE /shelf", "");
+    client_hears(s, "200", "", NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=60\nETag: \"2\"", "jelly");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=*; stored", "jelly");
+    gate_opens(s, &g);
+    hears(s, head, "200", "ETag: \"1\"", "");
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; hit", "jelly");
+    client_leaves(s, head);
+    scene_end(s);
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
+        TEST(a_head_does_not_bring_back_what_was_purged),
         { whose_answer_is_not_stored_does_not_evict, 4 },
         TEST(what_a_304_says_to_one_is_for_the_one_who_caused_it),
         TABLE(each_kind_of_field_is_updated_or_kept, updates),
