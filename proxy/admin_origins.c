@@ -1,6 +1,11 @@
 #include "proxy/admin_origins.h"
 
+#include "proxy/origin_address.h"
 #include "proxy/origin_state.h"
+
+#include <string.h>
+
+enum { ADDRESSES_TEXT = 2048 };
 
 static long long count_of(const _Atomic uint64_t *n)
 {
@@ -9,19 +14,41 @@ static long long count_of(const _Atomic uint64_t *n)
 
 /* ---- JSON */
 
-static json_t *server_json(const struct server_state *s, int64_t now_ms)
+/* Of a server that has a name: what it stands for, in no particular order, and why nobody knows. */
+static void add_addresses(json_t *server, struct resolver *r, const struct origin_server *s)
 {
-    return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I}", "url", s->settings->url, "state",
-                     server_state_name(s, now_ms), "backup", (int)s->settings->backup, "weight", s->settings->weight,
-                     "in_flight", (json_int_t)atomic_load_explicit(&s->in_flight, memory_order_relaxed), "requests",
-                     (json_int_t)count_of(&s->requests), "failures", (json_int_t)count_of(&s->failures));
+    struct origin_address address;
+    char list[ADDRESSES_TEXT], first[RESOLVER_ADDRESS_TEXT], *rest = NULL;
+    if (r == NULL || s->unix_path != NULL || !origin_address_of(s->base_url, NULL, &address) || !address.is_name)
+        return;
+    struct resolved *name = resolver_join(r, address.host);
+    if (name == NULL) return;
+    json_t *addresses = json_array();
+    const char *why = resolved_why(name);
+    (void)resolved_list(name, 0, INT64_MAX, list, sizeof list, first); /* empty when none is known */
+    for (char *one = strtok_r(list, ",", &rest); one != NULL; one = strtok_r(NULL, ",", &rest))
+        (void)json_array_append_new(addresses, json_string(one));
+    (void)json_object_set_new(server, "addresses", addresses);
+    (void)json_object_set_new(server, "not_resolved", why != NULL ? json_string(why) : json_null());
+    resolver_leave(r, &name);
 }
 
-static json_t *origin_json(struct origin_state *o, int64_t now_ms)
+static json_t *server_json(const struct server_state *s, struct resolver *r, int64_t now_ms)
+{
+    json_t *json =
+        json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I}", "url", s->settings->url, "state", server_state_name(s, now_ms),
+                  "backup", (int)s->settings->backup, "weight", s->settings->weight, "in_flight",
+                  (json_int_t)atomic_load_explicit(&s->in_flight, memory_order_relaxed), "requests",
+                  (json_int_t)count_of(&s->requests), "failures", (json_int_t)count_of(&s->failures));
+    if (json != NULL) add_addresses(json, r, &s->settings->server);
+    return json;
+}
+
+static json_t *origin_json(struct origin_state *o, struct resolver *r, int64_t now_ms)
 {
     json_t *servers = json_array();
     for (size_t i = 0; i < o->server_count; i++)
-        (void)json_array_append_new(servers, server_json(&o->servers[i], now_ms));
+        (void)json_array_append_new(servers, server_json(&o->servers[i], r, now_ms));
     struct gate_counts gate = origin_gate_counts(&o->gate);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "places_taken", (json_int_t)gate.taken,
                      "waiting", (json_int_t)gate.waiting, "queue_full", (json_int_t)gate.refused, "retries",
@@ -31,11 +58,11 @@ static json_t *origin_json(struct origin_state *o, int64_t now_ms)
                      (json_int_t)count_of(&o->hedges_won), "servers", servers);
 }
 
-json_t *origins_json(const struct site *s, int64_t now_ms)
+json_t *origins_json(const struct site *s, struct resolver *r, int64_t now_ms)
 {
     json_t *all = json_object();
     for (size_t i = 0; all != NULL && i < s->origin_count; i++)
-        (void)json_object_set_new(all, s->origins[i]->name, origin_json(s->origins[i]->state, now_ms));
+        (void)json_object_set_new(all, s->origins[i]->name, origin_json(s->origins[i]->state, r, now_ms));
     return all;
 }
 

@@ -343,7 +343,9 @@ void admin_stats(struct admin_request *r)
     struct stats_snapshot *s = snapshot(r);
     json_t *json = s != NULL ? stats_json(s) : NULL;
     struct site *site = weir_site(r->admin->weir);
-    if (json != NULL) (void)json_object_set_new(json, "origins", origins_json(site, loop_now_ms(r->admin->loop)));
+    if (json != NULL)
+        (void)json_object_set_new(json, "origins",
+                                  origins_json(site, r->admin->weir->resolver, loop_now_ms(r->admin->loop)));
     site_unref(&site);
     admin_answer_json(r, 200, json);
     free(s);

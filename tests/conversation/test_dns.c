@@ -67,6 +67,25 @@ START_TEST(a_name_is_resolved_before_anybody_asks)
 }
 END_TEST
 
+START_TEST(stats_tell_the_addresses)
+{
+    struct named w = begin(NAMES_FAILURE, "", 600, "");
+    const char *words = say(w.s, "stats --json --admin 127.0.0.1:%d", scene_weir(w.s)->admin_port);
+    struct command_result r;
+    client_asks(w.s, "GET /", "");
+    client_hears(w.s, "502", "", NULL);
+    process_run(scene_weir(w.s), words, &r);
+    holds(w.s, r.status == 0 && strstr(r.out, "\"addresses\": []") != NULL &&
+                   strstr(r.out, "\"not_resolved\": \"Could not contact DNS servers\"") != NULL);
+    nameserver_says(w.names, NAMES_ADDRESSES, "127.0.0.1 127.0.0.2", 600);
+    origin_answers(w.s, "200", PASSING, "jam");
+    client_soon_hears(w.s, "GET /", "", "jam");
+    process_run(scene_weir(w.s), words, &r);
+    holds(w.s, strstr(r.out, "\"127.0.0.2\"") != NULL && strstr(r.out, "\"not_resolved\": null") != NULL);
+    end(&w);
+}
+END_TEST
+
 START_TEST(a_long_answer_comes_over_tcp)
 {
     struct named w = begin(NAMES_TRUNCATED, "127.0.0.1", 600, "");
@@ -203,6 +222,7 @@ int main(void)
 {
     const struct test tests[] = {
         TEST(a_name_is_resolved_before_anybody_asks),
+        TEST(stats_tell_the_addresses),
         TEST(a_long_answer_comes_over_tcp),
         TABLE(weir_starts_without_an_address_and_recovers, nothings),
         TEST(a_request_waits_for_the_first_answer_no_longer_than_for_a_connection),
