@@ -68,7 +68,9 @@ static bool add_server(struct handed_purge *h, const struct origin_settings *o, 
     struct forward_context c = { .path_prefix = s->server.path_prefix };
     struct view host = s->host != NULL ? view_of_str(s->host) : x->request->authority;
     int target_len = forward_target(x->request, &c, target, sizeof target);
+    /* The scheme is part of the URL: as requests for it were told of it there. */
     if (target_len < 0 || !hand_on_head(&lines, x->request, x->worker->weir->instance, host, o->purge_token) ||
+        !hand_on_line(&lines, VIEW("X-Forwarded-Proto"), x->request->https ? VIEW("https") : VIEW("http")) ||
         !add_what_to_purge(&lines, x->request->fields))
         return false;
     struct origin_request request = { .server = &s->server,

@@ -25,6 +25,7 @@ static void shield_starts(struct tiers *t)
 {
     const char *config = write_config(t->s, "shield.yaml",
                                       "purge: {allow: []}\nadmin: {tokens: [between-weirs]}\n"
+                                      "trusted_proxies: [\"127.0.0.0/8\"]\n"
                                       "routes: [{match: /, cache: {pass_tags: true}}]\n");
     const char *url = say(t->s, "http://127.0.0.1:%d", origin_port(scene_origin(t->s)));
     holds(t->s, process_start(&t->shield, url, say(t->s, "--config %s", config)) == NULL);
@@ -47,6 +48,7 @@ static struct tiers tiers_begin(const char *host, const char *token)
                            "origins:\n  shield:\n"
                            "    servers: [{url: \"http://127.0.0.1:%d\", admin: \"http://127.0.0.1:%d\"}]\n"
                            "    forward_purges: true\n    host: %s\n    purge_token: %s\n"
+                           "trusted_proxies: [\"127.0.0.0/8\"]\n"
                            "routes: [{match: /, origin: shield}]\n",
                            t.shield.port, t.shield.admin_port, host, token);
     weir_starts(t.s, say(t.s, "--config %s", write_config(t.s, "edge.yaml", edge)));
@@ -59,22 +61,32 @@ static void tiers_end(struct tiers *t)
     shield_ends(t);
 }
 
-static void both_store(struct tiers *t, const char *body)
+static void both_store_of(struct tiers *t, const char *fields, const char *body)
 {
     origin_answers(t->s, "200", "Cache-Control: max-age=600\nSurrogate-Key: fruit", body);
-    client_asks(t->s, "GET /jam/plum?a", "");
+    client_asks(t->s, "GET /jam/plum?a", fields);
     client_hears(t->s, "200", "Cache-Status: ~weir; fwd=uri-miss", body);
-    client_asks(t->s, "GET /jam/plum?a", "");
+    client_asks(t->s, "GET /jam/plum?a", fields);
     client_hears(t->s, "200", "Cache-Status: ~weir; hit", body);
+}
+
+static void both_store(struct tiers *t, const char *body)
+{
+    both_store_of(t, "", body);
+}
+
+static void is_in_neither_of(struct tiers *t, const char *fields)
+{
+    size_t heard = origin_count(scene_origin(t->s));
+    origin_answers(t->s, "200", "Cache-Control: no-store", "new");
+    client_asks(t->s, "GET /jam/plum?a", fields);
+    client_hears(t->s, "200", "Cache-Status: ~weir; fwd=", "new");
+    origin_count_is(t->s, heard + 1);
 }
 
 static void is_in_neither(struct tiers *t)
 {
-    size_t heard = origin_count(scene_origin(t->s));
-    origin_answers(t->s, "200", "Cache-Control: no-store", "new");
-    client_asks(t->s, "GET /jam/plum?a", "");
-    client_hears(t->s, "200", "Cache-Status: ~weir; fwd=", "new");
-    origin_count_is(t->s, heard + 1);
+    is_in_neither_of(t, "");
 }
 
 static const struct order_row {
@@ -101,6 +113,19 @@ START_TEST(what_the_admin_api_purges_does_not_come_back_from_the_shield)
     admin_heard_member(t.s, "matched", "1");
     admin_heard_member(t.s, "handed_on", "1");
     is_in_neither(&t);
+    tiers_end(&t);
+}
+END_TEST
+
+/* TLS ends in front of the edge, which both believe when they are told so. */
+START_TEST(an_https_url_is_purged_as_one)
+{
+    static const char https[] = "X-Forwarded-Proto: https";
+    struct tiers t = tiers_begin("keep", "between-weirs");
+    both_store_of(&t, https, "old");
+    client_asks(t.s, "PURGE /jam/plum?a", https);
+    client_hears(t.s, "200", "", NULL);
+    is_in_neither_of(&t, https);
     tiers_end(&t);
 }
 END_TEST
@@ -301,6 +326,7 @@ int main(void)
 {
     const struct test tests[] = {
         TABLE(what_the_admin_api_purges_does_not_come_back_from_the_shield, orders),
+        TEST(an_https_url_is_purged_as_one),
         TEST(a_dry_run_is_for_the_edge_alone),
         TEST(a_shield_that_refuses_is_told_of),
         TEST(a_shield_that_is_gone_is_told_of),
