@@ -74,8 +74,20 @@ static int open_as(const char *address_port, enum sharing sharing, char *why, si
     return fd;
 }
 
+/* Each worker would be given another one. */
+static bool leaves_port_open(const char *address_port)
+{
+    char host[ADDRESS_MAX + 1];
+    const char *port;
+    return address_split(address_port, host, &port) && port[strspn(port, "0")] == '\0';
+}
+
 int listener_claim(const char *address_port, char *why, size_t cap)
 {
+    if (leaves_port_open(address_port)) {
+        snprintf(why, cap, "cannot listen on %s: name a port, 1 to 65535", address_port);
+        return -EINVAL;
+    }
     return open_as(address_port, ALONE, why, cap);
 }
 

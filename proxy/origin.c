@@ -65,6 +65,13 @@ static bool parse_unix(const char *url, struct origin_server *out, char *why, si
     return true;
 }
 
+/* An IPv6 address ends in a bracket, never in ":0". */
+static bool has_port_0(const char *authority)
+{
+    const char *port = strrchr(authority, ':');
+    return port != NULL && port[1] == '0' && port[strspn(port + 1, "0") + 1] == '\0';
+}
+
 static bool parse_http(const char *url, const struct uri *u, struct origin_server *out, char *why, size_t cap)
 {
     bool https = view_equal_nocase(u->scheme, VIEW("https"));
@@ -72,6 +79,7 @@ static bool parse_http(const char *url, const struct uri *u, struct origin_serve
     int len = authority_normalise(u->authority, https, authority, sizeof(authority) - 1);
     if (len <= 0) return refuse(why, cap, "no valid host", url);
     authority[len] = '\0';
+    if (has_port_0(authority)) return refuse(why, cap, "nobody listens on port 0", url);
     if (u->has_query) return refuse(why, cap, "an origin has no query", url);
 
     struct view path = u->path;
