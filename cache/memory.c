@@ -10,6 +10,7 @@ enum {
     GHOSTS_MIN = 1024,
     GHOSTS_MAX = 65536,
     GHOST_PER_BYTES = 4096, /* one ghost for so many bytes of the shard's budget */
+    UNWRITTEN_SHARE = 4,    /* of the tier, for what waits for the store, once others have to leave for it */
     OBJECT_SHARE = 8,       /* an object may take 1/8 of the tier at most */
 };
 
@@ -25,6 +26,7 @@ struct memory {
     struct shard shards[SHARDS];
     uint64_t limit_bytes;
     _Alignas(64) _Atomic uint64_t bytes; /* of all objects, and of the buckets beyond the first */
+    _Atomic uint64_t unwritten_bytes;    /* of bytes: what cannot leave until the store has it */
     _Atomic int64_t held, held_inside;   /* content in one piece; what of it is in the tier */
     _Atomic uint64_t rejected, pins_refused;
     _Atomic uint64_t pinned_bytes; /* of bytes */
@@ -158,6 +160,17 @@ static void count_inside(struct memory *m, int64_t bytes)
     if (bytes != 0) atomic_fetch_add_explicit(&m->held_inside, bytes, memory_order_relaxed);
 }
 
+/* Under the lock of o's shard. */
+static void count_unwritten(struct memory *m, struct object *o, bool unwritten)
+{
+    if (o->counted_unwritten == unwritten) return;
+    o->counted_unwritten = unwritten;
+    if (unwritten)
+        atomic_fetch_add_explicit(&m->unwritten_bytes, eviction_node_bytes(&o->node), memory_order_relaxed);
+    else
+        atomic_fetch_sub_explicit(&m->unwritten_bytes, eviction_node_bytes(&o->node), memory_order_relaxed);
+}
+
 /* Take *at out of its shard; the caller then holds the tier's reference. */
 static struct object *detach(struct memory *m, struct shard *s, struct object **at)
 {
@@ -167,6 +180,7 @@ static struct object *detach(struct memory *m, struct shard *s, struct object **
     s->entries--;
     give_back(m, eviction_node_bytes(&o->node));
     count_inside(m, -held_by(o));
+    count_unwritten(m, o, false);
     if (eviction_is_pinned(&o->node)) count_unpinned(m, s, &o->node);
     if (o->node.queue != 0) eviction_remove(&s->eviction, &o->node);
     return o;
@@ -266,6 +280,15 @@ static bool reserve(struct memory *m, uint64_t bytes)
 static bool reserve_as(struct memory *m, uint64_t bytes, enum memory_put how)
 {
     return how == MEMORY_IF_ROOM ? reserve_once(m, bytes) : reserve(m, bytes);
+}
+
+/* When responses come faster than the store writes, those that wait for it would drive out all that could leave, which is
+ * all that was worth keeping. Beyond a share they have to do with what is free. */
+static bool too_many_wait(const struct memory *m, const struct object *o, uint64_t bytes)
+{
+    uint64_t waiting = atomic_load_explicit(&m->unwritten_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&o->unwritten, memory_order_relaxed) &&
+           waiting + bytes > m->limit_bytes / UNWRITTEN_SHARE;
 }
 
 /* The buckets count too, so there must be room before they grow, and that may cost a lock of another shard. */
@@ -377,7 +400,9 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     uint64_t bytes = object_memory_bytes(o);
     note_time(m, object_head(o));
     count_inside(m, held_by(o)); /* no longer outside, where it would count twice */
-    if (bytes > memory_object_limit(m) || !reserve_as(m, bytes, how)) {
+    bool fits = too_many_wait(m, o, bytes) ? reserve_once(m, bytes) : reserve_as(m, bytes, how);
+    if (bytes > memory_object_limit(m) || !fits) {
+        if (fits) give_back(m, bytes);
         count_inside(m, -held_by(o));
         if (how != MEMORY_IF_ROOM) atomic_fetch_add_explicit(&m->rejected, 1, memory_order_relaxed);
         if (how == MEMORY_REPLACE) memory_remove(m, &o->id, NULL);
@@ -398,6 +423,7 @@ bool memory_put(struct memory *m, struct object *o, enum memory_put how)
     *at = object_ref(o);
     s->entries++;
     enqueue(m, s, o, bytes, how);
+    count_unwritten(m, o, atomic_load_explicit(&o->unwritten, memory_order_relaxed));
     if (old != NULL) eviction_touch(&o->node); /* who takes the place of another has been asked for again */
     bool crowded = is_crowded(s);
     pthread_mutex_unlock(&s->lock);
@@ -419,8 +445,11 @@ void memory_remove(struct memory *m, const struct store_id *id, const struct obj
 
 void memory_written(struct memory *m, struct object *o)
 {
-    (void)m;
+    struct shard *s = shard_of(m, &o->id);
     atomic_store_explicit(&o->unwritten, false, memory_order_release);
+    pthread_mutex_lock(&s->lock);
+    count_unwritten(m, o, false);
+    pthread_mutex_unlock(&s->lock);
 }
 
 bool memory_leave_unused(struct memory *m, struct object *o)

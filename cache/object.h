@@ -20,6 +20,7 @@ struct object {
     uint32_t record_len;
     atomic_bool stale_marked; /* purged softly: purge.c said so when it was last checked */
     atomic_bool unwritten;    /* waits for the store: memory keeps it until then */
+    bool counted_unwritten;   /* the memory tier's own */
     bool puts_content;        /* cache.c: the content goes into the store with the record, under content_number */
     bool keeps_content;       /* a freshened head: the content under content_number has a record already */
     struct store_id id;

@@ -466,6 +466,36 @@ START_TEST(the_budget_holds_under_a_crowd)
 }
 END_TEST
 
+/* ---- what waits for the store */
+
+/* More comes than the store can write: what was worth keeping stays. */
+START_TEST(what_waits_for_the_store_drives_out_a_share_only)
+{
+    enum { HOT = 500, COME = 3000 };
+    static struct object *waiting[COME];
+    struct memory *m = memory_new(MIB);
+    unsigned kept = 0, there = 0;
+    for (unsigned n = 0; n < 2 * MIB / ENTRY; n++) ck_assert(put(m, 10000 + n, ENTRY, 0, MEMORY_REPLACE)); /* full */
+    for (unsigned n = 0; n < HOT; n++) {
+        ck_assert(put(m, n, ENTRY, 0, MEMORY_REPLACE));
+        for (int uses = 0; uses < 3; uses++) ck_assert(has(m, n));
+    }
+    for (unsigned n = 0; n < COME; n++) {
+        waiting[n] = object_of_number(20000 + n, ENTRY, 0);
+        atomic_store(&waiting[n]->unwritten, true);
+        kept += memory_put(m, waiting[n], MEMORY_REPLACE);
+    }
+    for (unsigned n = 0; n < HOT; n++) there += is_there(m, n);
+    ck_assert_uint_gt(there, HOT * 8 / 10);
+    ck_assert_uint_gt(kept, COME / 20);
+    ck_assert_uint_lt(kept * ENTRY, MIB / 3);
+    for (unsigned n = 0; n < COME; n++) memory_written(m, waiting[n]);
+    for (unsigned n = 0; n < COME; n++) ck_assert(memory_put(m, waiting[n], MEMORY_REPLACE)); /* the store keeps up */
+    for (unsigned n = 0; n < COME; n++) object_unref(&waiting[n]);
+    memory_free(m);
+}
+END_TEST
+
 /* ---- what is outside */
 
 /* What slow clients still receive, and what is being fetched, is memory too. */
@@ -535,6 +565,7 @@ int main(void)
     tcase_add_test(t, when_nothing_may_leave_nothing_more_is_taken);
     tcase_add_test(t, the_last_one_that_may_leave_is_found);
     tcase_add_test(t, a_sweep_sees_each_and_removes_those_denied);
+    tcase_add_test(t, what_waits_for_the_store_drives_out_a_share_only);
     tcase_add_test(t, what_is_held_outside_leaves_less_for_the_tier);
     tcase_add_test(t, content_in_the_tier_is_not_outside);
     tcase_add_test(t, the_budget_holds_under_a_crowd);
