@@ -111,18 +111,29 @@ static struct conn *only_head_begun(const struct front *f)
     return c;
 }
 
-/* A bad Content-Length, and a head that is too large for it, MHD 0.9 answers before it asks us, and sends its head twice. But
- * it tells its log first, though not of which connection. Where that is certain, the client is answered here, and MHD finds
- * that it can send no more. */
+/* Some bad heads MHD 0.9 answers before it asks us, and sends its own head twice. But it tells its log first, though not of
+ * which connection. These messages are about one whose request line has been read and whose head is over, so where there is
+ * but one such, the client is answered here, and MHD finds that it can send no more. */
 static void on_message(void *cls, const char *format, va_list args)
 {
-    static const char refusing[] = "Error processing request (HTTP response code is %u";
-    struct conn *c = only_head_begun(cls);
-    if (c == NULL || MHD_VERSION >= 0x01000000 || strncmp(format, refusing, sizeof refusing - 1) != 0) return;
-    front_send_refusal(c, (int)va_arg(args, unsigned));
-    shutdown(c->fd, SHUT_WR);
-    front_head_over(c);
-    c->refused_by_us = c->content_follows = true;
+    static const struct {
+        const char *begins;
+        int status;
+    } refusals[] = {
+        { "Failed to parse `Content-Length'", 400 },
+        { "Too large value of 'Content-Length'", 413 },
+        { "Not enough memory in pool to parse cookies", 431 },
+    };
+    struct conn *c = MHD_VERSION < 0x01000000 ? only_head_begun(cls) : NULL;
+    (void)args;
+    for (size_t i = 0; c != NULL && i < sizeof refusals / sizeof *refusals; i++) {
+        if (strncmp(format, refusals[i].begins, strlen(refusals[i].begins)) != 0) continue;
+        front_send_refusal(c, refusals[i].status);
+        shutdown(c->fd, SHUT_WR);
+        front_head_over(c);
+        c->refused_by_us = c->content_follows = true;
+        return;
+    }
 }
 
 /* The request line has been read, and MHD is about to split it. A query of more than about 450 arguments would hang the

@@ -892,6 +892,32 @@ START_TEST(a_connection_is_kept_for_the_next_request)
 }
 END_TEST
 
+/* MHD refuses these itself, and says in its log only that it does. */
+static const char *const refused_by_mhd[] = {
+    "GET / HTTX/1.1\r\nHost: b\r\n\r\n",
+    "GET / HTTP/3.0\r\nHost: b\r\n\r\n",
+    "GET / HTTP/1.1\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: b\r\nContent-Length: x\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "POST / HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+};
+
+START_TEST(a_refusal_goes_to_no_other_client)
+{
+    int slow = connect_client();
+    say(slow, "GET / HTTP/1.1\r\nHost: a\r\n");
+    for (int i = 0; i < 5; i++) loop_turn(loop);
+    talk(refused_by_mhd[_i]);
+    heard_len = 0;
+    heard[0] = '\0';
+    closed = false;
+    say(slow, "\r\n");
+    turn_until_heard(slow, "\r\n\r\nhello");
+    heard_has("HTTP/1.1 200 ");
+    close(slow);
+}
+END_TEST
+
 START_TEST(a_thousand_pipelined_requests_are_answered_in_order)
 {
     char *text = many("", GET("/p"), 1000, "");
@@ -2011,6 +2037,7 @@ static void add_request_tests(TCase *c)
     tcase_add_loop_test(c, heads_and_targets_have_a_largest_size, 0, COUNT(sizes));
     tcase_add_loop_test(c, many_fields_cookies_and_arguments_are_bounded_not_hanging, 0, COUNT(manies));
     tcase_add_test(c, a_connection_is_kept_for_the_next_request);
+    tcase_add_loop_test(c, a_refusal_goes_to_no_other_client, 0, COUNT(refused_by_mhd));
     tcase_add_test(c, a_thousand_pipelined_requests_are_answered_in_order);
     tcase_add_loop_test(c, a_connection_closes_when_it_was_asked_to_and_after_chunked_uploads, 0, COUNT(closes));
     tcase_add_test(c, the_handler_may_close);
