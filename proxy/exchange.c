@@ -127,7 +127,7 @@ static void flight_woke(struct flight_waiter *w)
 
 /* The worker's scratch belongs to the request at hand: before this one waits, its key and variant move into memory of its
  * own, with room for a variant where another thread is going to look it up. */
-static bool own_texts(struct exchange *x, size_t room)
+bool exchange_own_texts(struct exchange *x, size_t room)
 {
     struct view key = x->q.key.text, variant = x->q.variant.text;
     if (!x->has_key) return true;
@@ -277,7 +277,7 @@ static void fly_alone(struct exchange *x, bool drop_conditions)
 {
     uint64_t seq = purge_fetch_begin(purges_of(x));
     x->flight = flight_private(&x->q.id, seq);
-    if (x->flight == NULL || !own_texts(x, 0)) {
+    if (x->flight == NULL || !exchange_own_texts(x, 0)) {
         purge_fetch_drop(purges_of(x), seq);
         flight_unref(&x->flight);
         answer_problem(x, 503, "out-of-memory");
@@ -345,7 +345,7 @@ void exchange_start_over(struct exchange *x)
 
 static void fly_together(struct exchange *x)
 {
-    if (!own_texts(x, 0)) {
+    if (!exchange_own_texts(x, 0)) {
         answer_problem(x, 503, "out-of-memory");
         return;
     }
@@ -447,7 +447,7 @@ static void serve_hit(struct exchange *x)
     stats_add(&c->hits, 1);
     stats_add(x->from_store ? &c->hits_store : &c->hits_memory, 1);
     if (x->decision.verdict == REUSE_STALE) stats_add(&c->hits_stale, 1);
-    if (x->decision.refresh_behind && own_texts(x, 0)) refresh_behind(x, x->q.object);
+    if (x->decision.refresh_behind && exchange_own_texts(x, 0)) refresh_behind(x, x->q.object);
     answer_from_object(x, x->q.object);
 }
 
@@ -548,7 +548,7 @@ static void store_job_run(struct store_job *job)
 /* @return false: nobody can look for us */
 static bool wait_for_store(struct exchange *x)
 {
-    if (!own_texts(x, VARIANT_TEXT_MAX) || !own_request(x)) return false;
+    if (!exchange_own_texts(x, VARIANT_TEXT_MAX) || !own_request(x)) return false;
     x->job.run = store_job_run;
     x->jobs++;
     if (store_submit(cache_store(cache_of(x)), &x->job)) {

@@ -259,7 +259,6 @@ static void add_ours(struct exchange *x, const struct source *s, struct reply_he
 {
     struct field room[RECORD_FIELDS_MAX];
     struct field_section none = { NULL, 0 };
-    if (x->route->policy.status_key && x->has_key) x->outcome.key = key_uri(&x->q.key);
     if (!head->has_lists)
         reply_add_ours(head, none, &x->outcome, s->http_1_0);
     else
@@ -363,6 +362,12 @@ static void answer(struct exchange *x, const struct source *s, bool conditional)
     }
 }
 
+/* In memory of its own: the log names it too, and by then the worker's scratch is another's. */
+static void name_key(struct exchange *x)
+{
+    if (x->route->policy.status_key && x->has_key && exchange_own_texts(x, 0)) x->outcome.key = key_uri(&x->q.key);
+}
+
 static void fill_from_body(struct source *s, struct body *body)
 {
     struct view whole = body_whole(body);
@@ -391,6 +396,7 @@ void answer_from_object(struct exchange *x, struct object *o)
         return;
     }
     if (x->object == NULL) x->object = object_ref(o);
+    name_key(x);
     answer(x, &s, x->conditional);
 }
 
@@ -439,6 +445,7 @@ void answer_from_fetch(struct exchange *x)
         x->outcome.has_ttl = true;
         x->outcome.ttl_s = l.lifetime_s - age_s;
     }
+    name_key(x);
     if (x->request->method == METHOD_HEAD || r->status == 304)
         answer_head(x, &s, r->content_length, conditional);
     else

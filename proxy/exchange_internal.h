@@ -97,6 +97,8 @@ struct exchange {
 };
 
 int64_t exchange_now_s(const struct exchange *x);
+/** Move key and variant out of the worker's scratch. @param room  for a variant to come, 0: none. @return false: no memory */
+MUST_USE bool exchange_own_texts(struct exchange *x, size_t room);
 /** What was to be answered with cannot be read any more: look again, by itself; 502 when that has been tried enough. */
 void exchange_start_over(struct exchange *x);
 /** A stored part answers only a request for bytes inside it (RFC 9111 §3.3); what is stored whole answers any. */

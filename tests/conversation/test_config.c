@@ -259,6 +259,46 @@ START_TEST(each_request_has_a_line_in_the_access_log)
 }
 END_TEST
 
+static size_t times_in(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (; (text = strstr(text, what)) != NULL; text += strlen(what)) n++;
+    return n;
+}
+
+/* One client takes its time over a hit, while others, who share a reply, come and go. */
+START_TEST(the_log_names_the_key_that_the_client_heard)
+{
+    enum { LEN = 12 << 20, OTHERS = 4 };
+    struct scene *s = scene_with("workers: 1\ncache: {status_key: true}\naccess_log: access.log\n");
+    struct client *slow = client_arrives(s);
+    origin_answers_as(s, .target = "/slow", .status = "200", .fields = FRESH, .pattern_len = LEN, .seed = 3,
+                      .times = ALWAYS);
+    bool hit = false;
+    for (int i = 0; i < 100 && !hit; i++) {
+        client_asks(s, "GET /slow", "");
+        hears_head(s, scene_client(s), "200", "");
+        hears_pattern(s, scene_client(s), 3, 0, LEN);
+        hit = head_lacks(&scene_client(s)->response.head, "Cache-Status: weir; hit") == NULL;
+    }
+    holds(s, hit);
+    asks(s, slow, "GET /slow", "");
+    hears_head(s, slow, "200", "Cache-Status: weir; hit; key=\"http://" HOST "/slow\"");
+    origin_answers_at(s, "/another", "200", FRESH, "jam");
+    for (int i = 0; i < OTHERS; i++) {
+        client_asks(s, "GET /another", "");
+        client_hears(s, "200", "Cache-Status: ~key=\"http://" HOST "/another\"", "jam");
+    }
+    hears_pattern(s, slow, 3, 0, LEN);
+    weir_stops(s);
+    const char *log = log_lines(s, "access.log");
+    holds(s, times_in(log, "\"GET ") == times_in(log, "key=\\x22http://" HOST "/"));
+    holds(s, times_in(log, "GET /slow ") == times_in(log, "key=\\x22http://" HOST "/slow\\x22"));
+    holds(s, times_in(log, "key=\\x22http://" HOST "/another\\x22") == OTHERS);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(a_bad_configuration_changes_nothing)
 {
     struct scene *s = scene_with("routes: [{response: {set: {X-Version: one}}}]\n");
@@ -373,6 +413,7 @@ int main(void)
         TEST(cache_status_may_name_the_key),
         TEST(a_reload_changes_what_comes_next_and_keeps_the_cache),
         TEST(each_request_has_a_line_in_the_access_log),
+        TEST(the_log_names_the_key_that_the_client_heard),
         TEST(a_bad_configuration_changes_nothing),
         TEST(a_response_under_way_ends_under_the_old_configuration),
         TEST(explain_names_the_route),
