@@ -147,10 +147,13 @@ size_t access_line_format(const struct access_entry *e, char to[ACCESS_LINE_MAX]
 
 /* ---- writing */
 
+/* A pipe that nobody reads is an error (ENXIO), and nothing to wait for. */
 static int open_file(const char *path)
 {
     if (strcmp(path, "-") == 0) return STDOUT_FILENO;
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd >= 0) (void)fcntl(fd, F_SETFL, O_APPEND); /* writing may wait: it has a thread of its own */
+    return fd;
 }
 
 static void close_file(int fd)

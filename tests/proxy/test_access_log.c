@@ -187,6 +187,19 @@ START_TEST(a_path_that_cannot_be_opened_is_refused)
 }
 END_TEST
 
+START_TEST(a_pipe_without_a_reader_is_refused)
+{
+    char dir[] = "/tmp/weir-access-XXXXXX", path[64], why[256] = "";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/pipe", dir);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_ptr_null(access_log_open(path, say, NULL, why, sizeof why));
+    ck_assert_ptr_nonnull(strstr(why, "/pipe: No such device or address"));
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
 /* A pipe that nobody reads is a disk that stands still: lines are dropped, and nobody waits. */
 START_TEST(a_disk_that_stands_still_stops_nobody)
 {
@@ -253,6 +266,7 @@ int main(void)
     tcase_add_test(t, a_file_that_moved_is_made_anew);
     tcase_add_test(t, what_cannot_be_written_is_counted_and_said_once);
     tcase_add_test(t, a_path_that_cannot_be_opened_is_refused);
+    tcase_add_test(t, a_pipe_without_a_reader_is_refused);
     tcase_add_test(t, a_disk_that_stands_still_stops_nobody);
     tcase_add_test(t, a_disk_that_stands_still_does_not_stop_the_end);
     return run_case("proxy/access_log", t);
