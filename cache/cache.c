@@ -295,8 +295,9 @@ static struct object *get_without_waiting(struct cache *c, const struct store_id
 {
     struct object *o = memory_get(c->memory, id, key, variant);
     if (o != NULL || is_removed(c, id)) return o;
-    *waits = !store_is_warm(c->store, id, (size_t)cache_whole_limit_bytes(c));
-    return *waits ? NULL : get_from_store(c, id, key, variant);
+    enum store_warmth warmth = store_warmth(c->store, id, (size_t)cache_whole_limit_bytes(c));
+    *waits = warmth == STORE_COLD;
+    return warmth == STORE_WARM ? get_from_store(c, id, key, variant) : NULL;
 }
 
 /* What lies under an id and is not what the id says would serve nobody. */

@@ -89,9 +89,10 @@ void store_unpin(struct store *s, uint64_t number);
 /** Pinned content `number` is to be appended, so many bytes in all. Half of the store may be under way at a time.
  *  @return false: there is no room for it; what is appended nevertheless is refused */
 MUST_USE bool store_reserve(struct store *s, uint64_t number, uint64_t bytes);
-/** Whether store_get, and store_read of its content if that is not larger than content_max, would find every page they need
- *  in memory, and little to copy. Does not wait itself. */
-bool store_is_warm(struct store *s, const struct store_id *id, size_t content_max);
+enum store_warmth { STORE_COLD, STORE_WARM, STORE_MISSING };
+/** STORE_WARM: store_get, and store_read of its content if that is not larger than content_max, would find every page they
+ *  need in memory, and little to copy. STORE_MISSING: there is nothing to get. Does not wait itself. */
+MUST_USE enum store_warmth store_warmth(struct store *s, const struct store_id *id, size_t content_max);
 
 /** Run `job` on one of the reader threads. False when STORE_JOBS_MAX are waiting. */
 enum { STORE_JOBS_MAX = 4096 };

@@ -66,19 +66,22 @@ static void note_branch(const struct look *l, uint64_t page)
 
 enum step { STEP_FOUND, STEP_MISSING, STEP_COLD };
 
-/* The last node of a page that is not above `key`; of a branch the first stands for anything less. -1: none. */
+enum { NONE = -1, ODD = -2 };
+
+/* The last node of a page that is not above `key`; of a branch the first stands for anything less. NONE, or ODD: damaged. */
 static int last_not_above(const char *page, unsigned keys, bool branch, struct view key, struct node *out)
 {
     int low = branch ? 0 : -1, high = (int)keys - 1;
     while (low < high) {
         int middle = low + (high - low + 1) / 2;
-        if (!node_at(page, (unsigned)middle, branch, out)) return -1;
+        if (!node_at(page, (unsigned)middle, branch, out)) return ODD;
         if (compare_keys(out->key, key, false) <= 0)
             low = middle;
         else
             high = middle - 1;
     }
-    return low >= 0 && node_at(page, (unsigned)low, branch, out) ? low : -1;
+    if (low < 0) return NONE;
+    return node_at(page, (unsigned)low, branch, out) ? low : ODD;
 }
 
 static enum step find_in_tree(const struct look *l, const struct tree *t, struct view key, struct node *out)
@@ -94,6 +97,7 @@ static enum step find_in_tree(const struct look *l, const struct tree *t, struct
         if (h.number != number || h.lower < HEADER || h.lower > PAGE || (!branch && h.flags != PAGE_LEAF))
             return STEP_COLD;
         int at = last_not_above(page, (unsigned)(h.lower - HEADER) / 2, branch, key, out);
+        if (at == ODD) return STEP_COLD;
         if (!branch) return at >= 0 && compare_keys(out->key, key, false) == 0 ? STEP_FOUND : STEP_MISSING;
         if (at < 0) return STEP_COLD;
         note_branch(l, number);
@@ -189,7 +193,7 @@ static bool find_roots(struct look *l, MDB_txn *txn)
 struct question {
     const struct store_id *id;
     size_t content_max;
-    bool warm;
+    enum store_warmth answer;
 };
 
 static int look_in_slot(struct store *s, struct reader_slot *slot, void *arg)
@@ -201,15 +205,17 @@ static int look_in_slot(struct store *s, struct reader_slot *slot, void *arg)
     if (rc != 0 || !find_roots(&l, slot->txn)) return rc;
     struct view key = view_of((const char *)q->id, sizeof(*q->id));
     enum step step = find_in_database(&l, store_name_of(DB_INDEX), key, &n);
-    if (step == STEP_FOUND && n.flags == 0 && n.data_len == sizeof(struct order_key))
-        q->warm = record_is_there(&l, order_of(n.data), q->content_max);
-    else
-        q->warm = step == STEP_MISSING;
+    if (step == STEP_FOUND && n.flags == 0 && n.data_len == sizeof(struct order_key)) {
+        if (record_is_there(&l, order_of(n.data), q->content_max)) q->answer = STORE_WARM;
+    } else if (step == STEP_MISSING) {
+        q->answer = STORE_MISSING;
+        atomic_fetch_add_explicit(&slot->gets, 1, memory_order_relaxed); /* in place of the store_get that is saved */
+    }
     return 0;
 }
 
-bool store_is_warm(struct store *s, const struct store_id *id, size_t content_max)
+enum store_warmth store_warmth(struct store *s, const struct store_id *id, size_t content_max)
 {
-    struct question q = { .id = id, .content_max = content_max };
-    return store_read_in_slot(s, look_in_slot, &q) == 0 && q.warm;
+    struct question q = { .id = id, .content_max = content_max, .answer = STORE_COLD };
+    return store_read_in_slot(s, look_in_slot, &q) == 0 ? q.answer : STORE_COLD;
 }

@@ -961,11 +961,11 @@ START_TEST(what_lies_in_memory_is_known)
     for (uint64_t n = 1; n <= MANY + 100; n++) {
         struct store_id id = id_of(n);
         bool small = n <= MANY || (n - MANY) * 1201 <= 4 * STORE_CHUNK_BYTES;
-        ck_assert_msg(store_is_warm(p.store, &id, SIZE_MAX) == small, "%d", (int)n);
-        ck_assert(store_is_warm(p.store, &id, 1000)); /* content beyond that is not read */
+        ck_assert_msg((store_warmth(p.store, &id, SIZE_MAX) == STORE_WARM) == small, "%d", (int)n);
+        ck_assert_int_eq(store_warmth(p.store, &id, 1000), STORE_WARM); /* content beyond that is not read */
     }
     struct store_id nobody = id_of(10 * MANY);
-    ck_assert(store_is_warm(p.store, &nobody, SIZE_MAX));
+    ck_assert_int_eq(store_warmth(p.store, &nobody, SIZE_MAX), STORE_MISSING);
     place_close(&p);
     ck_assert_int_eq(place_open(&p), STORE_OPENED);
     drop_pages(&p);
@@ -973,10 +973,12 @@ START_TEST(what_lies_in_memory_is_known)
     for (uint64_t n = 1; n <= MANY; n++) {
         struct store_id id = id_of(n);
         struct store_found found;
-        cold += !store_is_warm(p.store, &id, SIZE_MAX);
+        enum store_warmth warmth = store_warmth(p.store, &id, SIZE_MAX);
+        ck_assert_int_ne(warmth, STORE_MISSING);
+        cold += warmth == STORE_COLD;
         ck_assert_int_eq(store_get(p.store, &id, 0, &found), 0);
         free(found.memory);
-        ck_assert(store_is_warm(p.store, &id, SIZE_MAX));
+        ck_assert_int_eq(store_warmth(p.store, &id, SIZE_MAX), STORE_WARM);
     }
     if (!drops_pages(&p)) cold = 1; /* a file system in memory has nowhere to drop them to */
     ck_assert_uint_gt(cold, 0);
