@@ -797,6 +797,34 @@ START_TEST(pins_have_a_share)
 }
 END_TEST
 
+/* Whatever comes beside as many pins as there may be is taken or refused, and what is pinned, and the store, stay well. */
+START_TEST(pins_leave_room_for_what_comes)
+{
+    struct place p = place_new(SMALL);
+    static char record[1000];
+    uint64_t number;
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    struct store_put put = { .record = record, .record_len = sizeof(record), .pinned = true };
+    for (uint64_t n = 0; n < 10000; n++) {
+        put.id = id_of(n);
+        ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0);
+    }
+    flush(p.store);
+    uint64_t pinned = stats_of(p.store).pinned;
+    for (uint64_t n = 0; n < 40; n++) {
+        size_t len = 100000 + n * 85000;
+        int rc = put_content(p.store, 20000 + n, len, &number);
+        ck_assert_msg(rc == 0 || rc == -ENOSPC, "%d", rc);
+        if (rc == 0) ck_assert(content_is_right(p.store, 20000 + n, number, len));
+        ck_assert_int_eq(put_text(p.store, 30000 + n, "small"), 0);
+        ck_assert_str_eq(text_of(p.store, 30000 + n), "small");
+    }
+    for (uint64_t n = 0; n < pinned; n++) ck_assert_ptr_nonnull(text_of(p.store, n));
+    ck_assert(!stats_of(p.store).failing);
+    place_end(&p);
+}
+END_TEST
+
 /* A record that is pinned now, or no longer, moves; its content, its tags and its index entry stay. */
 START_TEST(a_pin_comes_and_goes_with_its_record)
 {
@@ -1610,6 +1638,7 @@ static Suite *store_suite(void)
     tcase_add_test(c, what_is_read_keeps_a_share_of_the_store_only);
     tcase_add_test(c, what_is_under_way_takes_half_of_the_store);
     tcase_add_test(c, pins_have_a_share);
+    tcase_add_test(c, pins_leave_room_for_what_comes);
     tcase_add_test(c, a_pin_comes_and_goes_with_its_record);
     tcase_add_test(c, a_pin_that_is_over_keeps_nothing);
     tcase_add_test(c, what_lies_in_memory_is_known);
