@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 
 /* ---- parking */
 
@@ -392,13 +391,6 @@ failed:
     return NULL;
 }
 
-/* Nothing in flight that we can see: no request, and no byte of one waiting in the kernel. */
-static bool is_idle(const struct conn *c)
-{
-    int waiting = 0;
-    return c->stream == NULL && !c->refused_by_us && ioctl(c->fd, FIONREAD, &waiting) == 0 && waiting == 0;
-}
-
 void front_drain(struct front *f)
 {
     if (f->draining) return;
@@ -406,7 +398,7 @@ void front_drain(struct front *f)
     f->draining = true;
     int64_t now = loop_now_ms(f->loop);
     for (struct conn *c = f->conns; c != NULL; c = c->next) {
-        if (!is_idle(c)) continue;
+        if (!front_conn_is_idle(c)) continue;
         if (c->requests > 0) {
             front_conn_break(c);
         } else { /* surely about to send its first request */

@@ -38,6 +38,7 @@ enum {
     LINGER_BYTES_MAX = 1024 * 1024, /* this far, */
     LINGERERS_MAX = 256,            /* and for this many clients */
     REQUEST_LOOK_MS = 1000,         /* between two looks at a connection amid a request, at most */
+    ROOM_LOOKS_MAX = 64,            /* connections asked for one newcomer at the limit */
     DRAIN_FRESH_MS = 1000,          /* a connection without a request yet is given this much when draining */
     INTERIM_BYTES_MAX = 4 * 1024    /* a larger interim response is dropped */
 };
@@ -61,9 +62,10 @@ struct front {
 
     struct acceptor *acceptors;
     struct loop_timer accept_timer;
-    bool accept_paused;
+    bool accept_paused, accept_at_limit;
 
     struct conn *conns;
+    struct conn *hand; /* of those, the next to be asked whether it can make room; NULL: the first */
     size_t conn_count, active;
     size_t heads_begun; /* connections whose request line has been read, and the rest of the head has not */
     struct front_stream *free_streams;
@@ -229,6 +231,8 @@ void front_proxied_stop(struct front *f);
 
 /* front_h1_conn.c */
 
+/** Nothing in flight that we can see: no request, and no byte of one waiting in the kernel. */
+bool front_conn_is_idle(const struct conn *c);
 void front_conn_watch(struct conn *c);
 void front_conn_unwatch(struct conn *c);
 void front_accept_resume(struct loop_timer *t);

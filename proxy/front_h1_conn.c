@@ -6,6 +6,7 @@
 #include <linux/tcp.h> /* glibc's tcp_info ends before the byte counters */
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 struct acceptor {
@@ -39,14 +40,35 @@ void front_accept_resume(struct loop_timer *t)
 
 void front_accept_more(struct front *f)
 {
-    if (f->accept_paused && f->accept_timer.place == 0) accept_set(f, false);
+    if (!f->accept_paused || !f->accept_at_limit) return;
+    loop_timer_stop(f->loop, &f->accept_timer);
+    accept_set(f, false);
 }
 
-/* Nothing to accept with: newcomers wait in the backlog. At the limit the next connection to close resumes. */
+/* Nothing to accept with: newcomers wait in the backlog. At the limit the next connection to close resumes at once. */
 static void accept_pause(struct front *f, bool at_limit)
 {
     accept_set(f, true);
-    if (!at_limit) loop_timer_set(f->loop, &f->accept_timer, loop_now_ms(f->loop) + ACCEPT_PAUSE_MS);
+    f->accept_at_limit = at_limit;
+    loop_timer_set(f->loop, &f->accept_timer, loop_now_ms(f->loop) + ACCEPT_PAUSE_MS);
+}
+
+static bool is_full(const struct front *f)
+{
+    return f->conn_count >= f->settings.connections_max;
+}
+
+/* Who asks for nothing, or takes long to ask, makes room for a newcomer who may; those who have just come are spared. */
+static void make_room(struct front *f)
+{
+    int64_t spared_ms = f->settings.head_ms / 15, now = loop_now_ms(f->loop);
+    for (int looks = 0; looks < ROOM_LOOKS_MAX && f->conns != NULL; looks++) {
+        struct conn *c = f->hand != NULL ? f->hand : f->conns;
+        f->hand = c->next;
+        if (c->gone || now - c->waiting_since_ms < spared_ms || !front_conn_is_idle(c)) continue;
+        front_conn_break(c);
+        return;
+    }
 }
 
 /* @return whether another one may be tried */
@@ -54,10 +76,7 @@ static bool accept_one(struct front *f, const struct acceptor *a)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof(address);
-    if (f->conn_count >= f->settings.connections_max) {
-        accept_pause(f, true);
-        return false;
-    }
+    if (is_full(f)) return false;
     int fd = accept4(a->watch.fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0 && a->believes != NULL) {
         if (a->believes(a->arg, (struct sockaddr *)&address))
@@ -78,6 +97,10 @@ static void accept_ready(struct loop_watch *w, uint32_t events)
 {
     struct acceptor *a = (struct acceptor *)w;
     (void)events;
+    if (is_full(a->front)) {
+        make_room(a->front);
+        accept_pause(a->front, true);
+    }
     for (int n = 0; n < ACCEPTS_PER_TURN && accept_one(a->front, a); n++) {
     }
 }
@@ -286,6 +309,12 @@ void front_linger_stop(struct front *f)
     while (f->lingerers != NULL) linger_end(f->lingerers);
 }
 
+bool front_conn_is_idle(const struct conn *c)
+{
+    int waiting = 0;
+    return c->stream == NULL && !c->refused_by_us && ioctl(c->fd, FIONREAD, &waiting) == 0 && waiting == 0;
+}
+
 /* ---- clients that leave while parked: MHD has taken the socket out of its epoll and would not notice */
 
 static void leave_ready(struct loop_watch *w, uint32_t events)
@@ -356,6 +385,7 @@ static void conn_free(struct conn *c)
     if (c->next != NULL) c->next->prev = c->prev;
     *(c->prev != NULL ? &c->prev->next : &f->conns) = c->next;
     f->conn_count--;
+    if (f->hand == c) f->hand = c->next;
     free(c);
     front_accept_more(f);
 }

@@ -1038,6 +1038,36 @@ START_TEST(at_the_limit_newcomers_wait)
 }
 END_TEST
 
+/* Whoever has been there for a while and asks for nothing, or never comes to the end of asking. */
+START_TEST(at_the_limit_the_idle_make_room)
+{
+    static const char *const idle[] = { "", "GET / HT", GET("/before") };
+    front_free(front);
+    settings.connections_max = 2;
+    settings.head_ms = 15; /* spared for 1 ms */
+    open_front("127.0.0.1:0");
+    settings.head_ms = 15000;
+    int a = connect_client(), b = connect_client();
+    say(a, idle[_i]);
+    if (_i == 2) turn_until_heard(a, "hello");
+    turn_until(&begun, _i == 2);
+    heard_len = 0;
+    heard[0] = '\0';
+    for (int i = 0; i < 3; i++) {
+        int c = connect_client();
+        closed = false;
+        say(c, GET("/c"));
+        turn_until_heard(c, "hello");
+        ck_assert_uint_le(front_connections(front), 2);
+        heard_len = 0;
+        heard[0] = '\0';
+        close(c);
+    }
+    close(a);
+    close(b);
+}
+END_TEST
+
 START_TEST(without_descriptors_newcomers_wait)
 {
     struct rlimit limit, none;
@@ -2044,6 +2074,7 @@ static void add_request_tests(TCase *c)
     tcase_add_test(c, ipv6_is_listened_to);
     tcase_add_loop_test(c, addresses_to_listen_on, 0, COUNT(addresses));
     tcase_add_test(c, at_the_limit_newcomers_wait);
+    tcase_add_loop_test(c, at_the_limit_the_idle_make_room, 0, 3);
     tcase_add_test(c, without_descriptors_newcomers_wait);
 }
 
