@@ -118,15 +118,19 @@ static void on_message(void *cls, const char *format, va_list args)
     static const struct {
         const char *begins;
         int status;
+        bool of_trailers; /* it may be about a request that is under way as well */
     } refusals[] = {
-        { "Failed to parse `Content-Length'", 400 },
-        { "Too large value of 'Content-Length'", 413 },
-        { "Not enough memory in pool to parse cookies", 431 },
+        { "Failed to parse `Content-Length'", 400, false },
+        { "Too large value of 'Content-Length'", 413, false },
+        { "Not enough memory in pool to parse cookies", 431, false },
+        { "Not enough memory in pool to allocate header record", 431, true }, /* cookies are such records, too */
     };
+    const struct front *f = cls;
     struct conn *c = MHD_VERSION < 0x01000000 ? only_head_begun(cls) : NULL;
     (void)args;
     for (size_t i = 0; c != NULL && i < sizeof refusals / sizeof *refusals; i++) {
         if (strncmp(format, refusals[i].begins, strlen(refusals[i].begins)) != 0) continue;
+        if (refusals[i].of_trailers && f->active > 0) return;
         front_send_refusal(c, refusals[i].status);
         shutdown(c->fd, SHUT_WR);
         front_head_over(c);

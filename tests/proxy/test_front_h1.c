@@ -868,6 +868,7 @@ START_TEST(many_fields_cookies_and_arguments_are_bounded_not_hanging)
     talk(text);
     int status = heard_len > 0 ? atoi(heard + 9) : 0;
     ck_assert_int_eq(status, manies[_i].status);
+    ck_assert_uint_eq(count(heard, "Date: "), 1);
     ck_assert_uint_eq(begun, manies[_i].status == 200);
     free(text);
 }
