@@ -57,7 +57,7 @@ static struct purge_verdict purge_verdict_of(const struct explain *e, const void
     return purge_check(e->c->purges, &subject);
 }
 
-/* As exchange.c puts it to reuse_decide. */
+/* As exchange_lookup.c puts it to reuse_decide. */
 static struct reuse_decision decide(const struct explain *e, const struct holding *h, struct purge_verdict purged,
                                     struct field_section fields)
 {

@@ -1,7 +1,12 @@
-/* exchange_internal: what the files of the exchange share: exchange.c (the states), exchange_client.c (whom it comes from),
- * exchange_route.c (what its route answers), exchange_purge.c and exchange_shield.c (PURGE on a listener, and handed on),
- * exchange_upgrade.c (101), exchange_answer.c (answers and their content), exchange_kept.c (those that hits share),
- * exchange_log.c (the access log).                                                                                      */
+/* exchange_internal: what the files of the exchange share:
+ *
+ *   exchange.c         its life and states       exchange_answer.c   answers and their content
+ *   exchange_client.c  whom it comes from        exchange_kept.c     answers that hits share
+ *   exchange_route.c   what its route answers    exchange_upgrade.c  101
+ *   exchange_lookup.c  what is stored for it     exchange_purge.c    PURGE on a listener
+ *   exchange_flight.c  forwarding                exchange_shield.c   PURGE handed on
+ *   exchange_log.c     its line in the access log
+ */
 #ifndef WEIR_PROXY_EXCHANGE_INTERNAL_H
 #define WEIR_PROXY_EXCHANGE_INTERNAL_H
 
@@ -96,13 +101,57 @@ struct exchange {
     struct exchange *next_free;
 };
 
+static inline struct cache *exchange_cache(const struct exchange *x)
+{
+    return x->worker->weir->cache;
+}
+
+static inline struct purges *exchange_purges(const struct exchange *x)
+{
+    return x->worker->weir->purges;
+}
+
+/* ---- exchange.c */
+
 int64_t exchange_now_s(const struct exchange *x);
+/** Go on from the state it is in, until it waits or is answered. */
+void exchange_step(struct exchange *x);
+/** Wait for news. Whether the client is still there is asked when that takes long. */
+void exchange_wait_in(struct exchange *x, enum exchange_state state);
+/** Its one timer. */
+void exchange_set_timer(struct exchange *x, void (*due)(struct loop_timer *t), int64_t from_now_ms);
 /** Move key and variant out of the worker's scratch. @param room  for a variant to come, 0: none. @return false: no memory */
 MUST_USE bool exchange_own_texts(struct exchange *x, size_t room);
-/** What was to be answered with cannot be read any more: look again, by itself; 502 when that has been tried enough. */
-void exchange_start_over(struct exchange *x);
+
+/* ---- exchange_lookup.c */
+
+void exchange_look_up(struct exchange *x);
+/** The look-up on another thread is over. */
+void exchange_end_lookup(struct exchange *x);
+/** Answer with what was found, or go to the origin. */
+void exchange_decide(struct exchange *x);
+/** x->decision says why. */
+void exchange_go_to_origin(struct exchange *x);
+/** @return false: purged hard. One comparison, unless a purge has happened since it was last checked. */
+MUST_USE bool exchange_survives_purges(struct exchange *x, struct object *o, int64_t *soft_age_s);
 /** A stored part answers only a request for bytes inside it (RFC 9111 §3.3); what is stored whole answers any. */
 bool exchange_is_covered(const struct exchange *x, const struct object *o);
+/** The outcome's ttl is what the decision says. */
+void exchange_set_ttl(struct exchange *x);
+
+/* ---- exchange_flight.c */
+
+/** With others who ask for the same. */
+void exchange_fly_together(struct exchange *x);
+/** In a flight of its own, which nobody joins. */
+void exchange_fly_alone(struct exchange *x, bool drop_conditions);
+/** Answer now, refresh behind: a fetch that nobody waits for (RFC 5861 §3). One at a time: it is a flight like others. */
+void exchange_refresh_behind(struct exchange *x, struct object *stored);
+/** News of the flight, or its end. */
+void exchange_after_flight(struct exchange *x);
+void exchange_leave_flight(struct exchange *x);
+/** What was to be answered with cannot be read any more: look again, by itself; 502 when that has been tried enough. */
+void exchange_start_over(struct exchange *x);
 
 /* ---- exchange_answer.c: each leaves the exchange EXCHANGE_ANSWERED */
 
