@@ -54,6 +54,7 @@ enum {
     STORE_URGENT_MAX = 64 << 10, /* purges waiting */
     STORE_NUMBERS_AHEAD = 1 << 20,
     STORE_WARM_BRANCHES = 4096, /* pages that look-ups are known to find in memory */
+    STORE_WARM_RUNS = 16384,    /* and runs of them, of which all are */
 };
 
 /* ---- the bytes */
@@ -238,7 +239,7 @@ struct store {
     MDB_env *env; /* NULL while it could not be reopened */
     MDB_dbi dbi[DB_COUNT];
     _Atomic(const char *) map; /* where LMDB has it; NULL: not known yet */
-    _Atomic uint64_t warm_branches[STORE_WARM_BRANCHES];
+    _Atomic uint64_t warm_branches[STORE_WARM_BRANCHES], warm_runs[STORE_WARM_RUNS];
     pthread_mutex_t env_lock; /* sync thread against reopening */
     struct reader_slot slots[STORE_SLOTS];
     struct store_jobs jobs;

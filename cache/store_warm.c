@@ -7,7 +7,7 @@
 /* Whether a look-up would wait for the disk. LMDB reads its file as memory and cannot be asked, so this goes the way that it
  * would go, page by page, and touches none before the kernel has said that it is there. What it finds odd counts as cold: a
  * reader thread meets it then, and reports it. Branches are on the way of every look-up; one that was there a moment ago is
- * taken to be there still. */
+ * taken to be there still, and so is every page of a run that was there as a whole. */
 
 enum {
     DEPTH_LIMIT = 32,
@@ -42,24 +42,44 @@ static bool is_there(const struct look *l, uint64_t page, uint64_t count)
     return true;
 }
 
-/* The slot of a page among the branches seen lately: its number, and when. */
-static _Atomic uint64_t *seen_at(const struct look *l, uint64_t page)
+/* What was seen in memory stays known for a second: each place keeps a number, of a page or of a run, and the time. */
+static bool seen_lately(_Atomic uint64_t *place, uint64_t number, const struct look *l)
+{
+    uint64_t seen = atomic_load_explicit(place, memory_order_relaxed);
+    return seen >> 16 == number && (uint16_t)((uint16_t)l->now_s - (uint16_t)seen) <= 1;
+}
+
+static void note_seen(_Atomic uint64_t *place, uint64_t number, const struct look *l)
+{
+    uint64_t seen = number << 16 | (uint16_t)l->now_s;
+    if (atomic_load_explicit(place, memory_order_relaxed) != seen)
+        atomic_store_explicit(place, seen, memory_order_relaxed);
+}
+
+static _Atomic uint64_t *branch_place(const struct look *l, uint64_t page)
 {
     return &l->s->warm_branches[page % STORE_WARM_BRANCHES];
 }
 
-static const char *page_if_there(const struct look *l, uint64_t page)
+/* The kernel is asked for the whole run around a page at once: where all of it is in memory, as in a store that fits, it is
+ * not asked again for any other page of the run. */
+static bool run_is_there(const struct look *l, uint64_t page)
 {
-    uint64_t seen = atomic_load_explicit(seen_at(l, page), memory_order_relaxed);
-    bool lately = seen >> 16 == page && (uint16_t)((uint16_t)l->now_s - (uint16_t)seen) <= 1 && page < l->pages;
-    return lately || is_there(l, page, 1) ? l->map + page * PAGE : NULL;
+    uint64_t run = page / RUN_MAX, first = run * RUN_MAX;
+    uint64_t count = l->pages - first < RUN_MAX ? l->pages - first : RUN_MAX;
+    _Atomic uint64_t *place = &l->s->warm_runs[run % STORE_WARM_RUNS];
+    unsigned char there[RUN_MAX], all = 1;
+    if (seen_lately(place, run, l)) return true;
+    if (mincore((void *)(uintptr_t)(l->map + first * PAGE), count * PAGE, there) != 0) return false;
+    for (uint64_t i = 0; i < count; i++) all &= there[i];
+    if (all & 1) note_seen(place, run, l);
+    return there[page - first] & 1;
 }
 
-static void note_branch(const struct look *l, uint64_t page)
+static const char *page_if_there(const struct look *l, uint64_t page)
 {
-    uint64_t seen = page << 16 | (uint16_t)l->now_s;
-    if (atomic_load_explicit(seen_at(l, page), memory_order_relaxed) != seen)
-        atomic_store_explicit(seen_at(l, page), seen, memory_order_relaxed);
+    bool there = page < l->pages && (seen_lately(branch_place(l, page), page, l) || run_is_there(l, page));
+    return there ? l->map + page * PAGE : NULL;
 }
 
 /* ---- a tree */
@@ -100,7 +120,7 @@ static enum step find_in_tree(const struct look *l, const struct tree *t, struct
         if (at == ODD) return STEP_COLD;
         if (!branch) return at >= 0 && compare_keys(out->key, key, false) == 0 ? STEP_FOUND : STEP_MISSING;
         if (at < 0) return STEP_COLD;
-        note_branch(l, number);
+        note_seen(branch_place(l, number), number, l);
         number = out->child;
     }
     return STEP_COLD;
