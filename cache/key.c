@@ -80,6 +80,12 @@ static bool key_finish(const struct text *t, struct key *out)
     return true;
 }
 
+/* What the client's Connection takes off on the way never reaches the origin: it counts as absent. Host is made anew. */
+static bool is_taken_off(struct field_section request, struct view name)
+{
+    return !view_equal_nocase(name, VIEW("Host")) && field_named_by_connection(request, name);
+}
+
 /* Fields and cookies stand behind the URI, each in a line of its own: "name:value", or "name" for what is not there. No
  * value holds a line end, so no request can write another's key. */
 static void text_add_chosen(struct text *t, const struct request_head *r, const struct key_rules *k)
@@ -88,6 +94,7 @@ static void text_add_chosen(struct text *t, const struct request_head *r, const 
         size_t at = field_find(r->fields, 0, k->fields.at[i]);
         text_add(t, VIEW("\n"));
         text_add(t, k->fields.at[i]);
+        if (is_taken_off(r->fields, k->fields.at[i])) continue;
         for (; at < r->fields.count; at = field_find(r->fields, at + 1, k->fields.at[i])) {
             text_add(t, VIEW(":"));
             text_add(t, r->fields.lines[at].value);
@@ -97,7 +104,7 @@ static void text_add_chosen(struct text *t, const struct request_head *r, const 
         struct view value;
         text_add(t, VIEW("\ncookie "));
         text_add(t, k->cookies.at[i]);
-        if (!key_cookie(r->fields, k->cookies.at[i], &value)) continue;
+        if (is_taken_off(r->fields, VIEW("Cookie")) || !key_cookie(r->fields, k->cookies.at[i], &value)) continue;
         text_add(t, VIEW("="));
         text_add(t, value);
     }
@@ -148,7 +155,7 @@ bool key_from_request(const struct request_head *r, const struct policy *p, char
 
 static void text_add_lines(struct text *t, struct field_section s, struct view name)
 {
-    size_t first = field_find(s, 0, name);
+    size_t first = is_taken_off(s, name) ? s.count : field_find(s, 0, name);
     for (size_t i = first; i < s.count; i = field_find(s, i + 1, name)) {
         if (i != first) text_add(t, VIEW(", "));
         text_add(t, s.lines[i].value);
@@ -486,9 +493,7 @@ static bool text_add_value(struct text *t, const struct nominated *n)
 static void text_add_nominated(struct text *t, const struct nominated *n)
 {
     text_add(t, n->name);
-    /* What the client's Connection takes off on the way never reaches the origin: it counts as absent. */
-    bool taken_off = n->id != FIELD_HOST && field_named_by_connection(n->section, n->name);
-    if (nominated_next(n, NULL) != NULL && !taken_off) {
+    if (nominated_next(n, NULL) != NULL && !is_taken_off(n->section, n->name)) {
         size_t absent = t->len;
         text_add(t, VIEW(":"));
         if (!text_add_value(t, n)) t->len = absent;

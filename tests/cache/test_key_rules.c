@@ -111,9 +111,17 @@ static const struct {
     { { .drop = { drop_some, 2 } }, "GET /a?%75tm_source=1", "", "1\nGET\nhttp://example.com/a" },
     { { .fields = { x_field, 1 } }, "GET /a", "X-Tenant: 7", "1\nGET\nhttp://example.com/a\nx-tenant:7" },
     { { .fields = { x_field, 1 } }, "GET /a", "", "1\nGET\nhttp://example.com/a\nx-tenant" },
+    { { .fields = { x_field, 1 } },
+      "GET /a",
+      "X-Tenant: 7\nConnection: X-Tenant",
+      "1\nGET\nhttp://example.com/a\nx-tenant" },
     { { .fields = { x_field, 1 } }, "GET /a", "X-Tenant:", "1\nGET\nhttp://example.com/a\nx-tenant:" },
     { { .cookies = { session, 1 } }, "GET /a", "Cookie: lang=de", "1\nGET\nhttp://example.com/a\ncookie lang=de" },
     { { .cookies = { session, 1 } }, "GET /a", "", "1\nGET\nhttp://example.com/a\ncookie lang" },
+    { { .cookies = { session, 1 } },
+      "GET /a",
+      "Cookie: lang=de\nConnection: cookie",
+      "1\nGET\nhttp://example.com/a\ncookie lang" },
 };
 
 START_TEST(key_by_the_rules)

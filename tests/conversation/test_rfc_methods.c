@@ -231,6 +231,23 @@ START_TEST(a_query_is_answered_by_what_the_same_query_got)
 }
 END_TEST
 
+/* Nobody stores under another's query what was answered to less of it. */
+START_TEST(what_connection_takes_off_a_query_is_not_in_its_key)
+{
+    struct scene *s = scene_begin(NULL);
+    origin_answers(s, "200", "Cache-Control: max-age=60", "of no type");
+    client_sends(s, "QUERY /shelf", "Content-Type: text/plain\nConnection: Content-Type", "pears");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss", "of no type");
+    origin_heard(s, "QUERY /shelf", "!Content-Type");
+    origin_answers(s, "200", "Cache-Control: max-age=60", "jam");
+    client_sends(s, "QUERY /shelf", "Content-Type: text/plain", "pears");
+    client_hears(s, "200", "Cache-Status: weir; fwd=uri-miss", "jam");
+    client_sends(s, "QUERY /shelf", "", "pears");
+    client_hears(s, "200", "Cache-Status: weir; hit", "of no type");
+    scene_end(s);
+}
+END_TEST
+
 static const char *const query_removals[] = { "PURGE /shelf", "POST /shelf" };
 
 START_TEST(queries_leave_with_their_url)
@@ -497,6 +514,7 @@ int main(void)
         TABLE(a_post_is_kept_for_a_get, posts),
         { a_post_under_way_and_purges_of_others, 4 },
         TEST(a_query_is_answered_by_what_the_same_query_got),
+        TEST(what_connection_takes_off_a_query_is_not_in_its_key),
         TABLE(queries_leave_with_their_url, query_removals),
         TEST(a_query_goes_through_what_a_get_does),
         TEST(a_stale_query_is_validated),
