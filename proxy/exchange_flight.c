@@ -325,6 +325,7 @@ static void after_own_response(struct exchange *x)
     upgrade_end(x);
     if (asks_for_part_of_large(x, r)) {
         exchange_leave_flight(x);
+        object_unref(&x->q.object); /* replaced at the origin: to ask about it once more would bring the whole again */
         exchange_fly_alone(x, false);
         return;
     }

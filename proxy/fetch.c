@@ -356,9 +356,9 @@ static void on_interim(void *arg, int status, struct field_section fields)
 }
 
 /* The part that was asked for, or something else that no longer fits what is stored. */
-static void on_missing_part(struct fetch *f, const struct response_head *head)
+static void on_missing_part(struct fetch *f, const struct response_head *head, int64_t content_length)
 {
-    f->anew = head->status == 416 || !fetch_complete_head(f, head);
+    f->anew = head->status == 416 || !fetch_complete_head(f, head, content_length);
     if (f->anew)
         body_unref(&f->response.body);
     else
@@ -377,7 +377,7 @@ static void on_head(void *arg, const struct response_head *head, int64_t content
     f->times.request_time_s = a->request_time_s;
     f->times.response_time_s = fetch_now_s(f);
     if (f->completing && (head->status == 206 || head->status == 416)) {
-        on_missing_part(f, head);
+        on_missing_part(f, head, content_length);
         return;
     }
     f->completing = false;
@@ -426,6 +426,10 @@ static void on_content(void *arg, const uint8_t *at, size_t len)
     if (a->lost) return;
     stats_add(&f->worker->counters.bytes_fetched, len);
     if (f->response.body == NULL) return; /* content of a 304: none of it is used */
+    if (!fetch_rest_fits(f, len)) {
+        origin_cancel(a->transfer);
+        return;
+    }
     switch (body_append(f->response.body, at, len)) {
     case BODY_GO_ON: break;
     case BODY_PAUSE:
@@ -457,7 +461,7 @@ static struct flight_failure failure_of(enum origin_result result)
 
 static void end_body(struct fetch *f, bool complete)
 {
-    if (complete && f->completing) complete = fetch_add_stored_part(f, false);
+    if (complete && f->completing) complete = fetch_rest_completes(f);
     if (complete) {
         body_complete(f->response.body);
     } else {

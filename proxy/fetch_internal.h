@@ -170,9 +170,12 @@ void fetch_confirm(struct fetch *f, const struct response_head *head);
 /** A stored part that can be completed by asking for one more range (§3.4): sets f->missing. */
 void fetch_plan_completion(struct fetch *f);
 /** The 206 that was asked for is here: f->response becomes the whole. @return false: it does not fit, fetch anew */
-bool fetch_complete_head(struct fetch *f, const struct response_head *head);
-/** The stored part goes to its place, before or after the part that is fetched. @return false: no memory */
-bool fetch_add_stored_part(struct fetch *f, bool before);
+bool fetch_complete_head(struct fetch *f, const struct response_head *head, int64_t content_length);
+/** More of that part has come. @return false: it is longer than its Content-Range says, and what is stored goes */
+MUST_USE bool fetch_rest_fits(struct fetch *f, size_t len);
+/** That part has ended: what is stored goes to its place. @return false: it was shorter, and what is stored goes; or no
+ *  memory */
+MUST_USE bool fetch_rest_completes(struct fetch *f);
 
 /* ---- fetch_invalidate.c */
 /** The purges begin before the client hears that its request succeeded, and are durable by then.

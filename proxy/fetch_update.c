@@ -186,8 +186,10 @@ void fetch_plan_completion(struct fetch *f)
     f->completing = f->drop_conditions = true; /* the client's conditions and range are for what comes of it */
 }
 
-static bool is_the_missing_part(const struct fetch *f, struct field_section stored, const struct response_head *head)
+static bool is_the_missing_part(const struct fetch *f, struct field_section stored, const struct response_head *head,
+                                int64_t content_length)
 {
+    if (content_length >= 0 && content_length != f->missing.last - f->missing.first + 1) return false;
     const struct field *range = field_first(head->fields, FIELD_CONTENT_RANGE);
     const struct field *etag = field_first(head->fields, FIELD_ETAG), *had = field_first(stored, FIELD_ETAG);
     struct content_range got;
@@ -196,23 +198,45 @@ static bool is_the_missing_part(const struct fetch *f, struct field_section stor
            got.last == f->missing.last && got.length == object_head(f->stored)->stored.content_length;
 }
 
-bool fetch_add_stored_part(struct fetch *f, bool before)
+/* @param before  the part that is fetched; else behind it. @return false: no memory */
+static bool add_stored_part(struct fetch *f, bool before)
 {
     bool is_before = object_head(f->stored)->stored.content_first == 0;
     if (is_before != before) return true;
     return body_append(f->response.body, f->stored->content, (size_t)object_content_length(f->stored)) == BODY_GO_ON;
 }
 
-bool fetch_complete_head(struct fetch *f, const struct response_head *head)
+/* Where the part that is fetched ends in the whole. */
+static int64_t end_of_rest(const struct fetch *f)
+{
+    bool is_behind = object_head(f->stored)->stored.content_first == 0;
+    return f->response.content_length - (is_behind ? 0 : object_content_length(f->stored));
+}
+
+bool fetch_rest_fits(struct fetch *f, size_t len)
+{
+    if (!f->completing || body_filled(f->response.body) + (int64_t)len <= end_of_rest(f)) return true;
+    cache_remove(f->worker->weir->cache, f->stored);
+    return false;
+}
+
+bool fetch_rest_completes(struct fetch *f)
+{
+    if (body_filled(f->response.body) == end_of_rest(f)) return add_stored_part(f, false);
+    cache_remove(f->worker->weir->cache, f->stored);
+    return false;
+}
+
+bool fetch_complete_head(struct fetch *f, const struct response_head *head, int64_t content_length)
 {
     struct field stored_room[RECORD_FIELDS_MAX], room[RECORD_FIELDS_MAX];
     struct field_section stored = record_section(object_record(f->stored), stored_room);
-    if (!is_the_missing_part(f, stored, head)) return false;
+    if (!is_the_missing_part(f, stored, head, content_length)) return false;
     struct field_section merged = merge_fields(stored, head->fields, &f->route->policy, room);
     drop_named(room, &merged.count, VIEW("Content-Range"));
     struct response_head whole = { 200, merged, head->http_1_0 };
     int64_t length = object_head(f->stored)->stored.content_length;
     if (!fetch_copy_response(f, &whole)) return false;
     fetch_decide_storing(f, &whole, length);
-    return fetch_begin_body(f, length) && fetch_add_stored_part(f, true);
+    return fetch_begin_body(f, length) && add_stored_part(f, true);
 }

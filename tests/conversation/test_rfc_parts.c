@@ -187,6 +187,8 @@ static const struct misfit_row {
     { "206", "Content-Range: bytes 5-9/11\nETag: \"1\"", "56789" },
     { "206", "Content-Range: bytes 6-9/10\nETag: \"1\"", "6789" },
     { "206", "ETag: \"1\"", "56789" },
+    { "206", "Content-Range: bytes 5-9/10\nETag: \"1\"", "567" },
+    { "206", "Content-Range: bytes 5-9/10\nETag: \"1\"", "56789xx" },
     { "416", "Content-Range: bytes */3", "" },
 };
 
@@ -236,6 +238,35 @@ START_TEST(a_rest_that_breaks_off_makes_nothing_whole)
     struct client *c = client_arrives(s);
     asks(s, c, "GET /digits", "");
     hears(s, c, "200", "Cache-Status: weir; fwd=partial", DIGITS);
+    scene_end(s);
+}
+END_TEST
+
+/* Chunks may bring another length than Content-Range promises: what comes of it is not the whole. */
+static const struct {
+    const char *part, *content, *missing, *rest;
+} false_rests[] = {
+    { "0-4/10", "01234", "5-9/10", "567" },
+    { "0-4/10", "01234", "5-9/10", "56789xx" },
+    { "5-9/10", "56789", "0-4/10", "012" },
+    { "5-9/10", "56789", "0-4/10", "01234xx" },
+};
+
+START_TEST(a_rest_of_another_length_makes_nothing_whole)
+{
+    struct scene *s = scene_begin(NULL);
+    store_part(s, false_rests[_i].part, "ETag: \"1\"", false_rests[_i].content);
+    origin_answers_as(
+        s, .status = "206", .body = false_rests[_i].rest, .framing = CHUNKED,
+        .fields = say(s, "Cache-Control: max-age=60\nETag: \"1\"\nContent-Range: bytes %s", false_rests[_i].missing));
+    client_asks(s, "GET /digits", "");
+    hears_head(s, scene_client(s), "***", "");
+    bool whole = client_read_rest(scene_client(s)) == NULL && scene_client(s)->response.status == 200;
+    holds(s, !whole);
+    origin_answers(s, "200", "Cache-Control: max-age=60\nETag: \"1\"", DIGITS);
+    struct client *c = client_arrives(s);
+    asks(s, c, "GET /digits", "");
+    hears(s, c, "200", "Cache-Status: weir; fwd=uri-miss", DIGITS); /* nor will it be tried again */
     scene_end(s);
 }
 END_TEST
@@ -403,6 +434,30 @@ START_TEST(of_a_large_content_only_the_part_is_asked_for)
 }
 END_TEST
 
+/* What is stored whole is stale, and the origin has something large instead: the part is asked for once, plainly. */
+START_TEST(of_what_has_grown_large_only_the_part_is_asked_for)
+{
+    struct scene *s = scene_begin_stopped();
+    const char *path = say(s, "%s/weir.yaml", scene_weir(s)->dir);
+    FILE *f = fopen(path, "we");
+    holds(s, f != NULL);
+    fprintf(f, "origin: http://127.0.0.1:%d\ncache: {range: {fetch_whole_limit: 5}}\n", origin_port(scene_origin(s)));
+    fclose(f);
+    weir_starts(s, say(s, "--config %s", path));
+    origin_answers(s, "200", "Cache-Control: max-age=60\nETag: \"1\"", "0123");
+    client_asks(s, "GET /digits", "");
+    client_hears(s, "200", "", "0123");
+    seconds_pass(s, 70);
+    origin_answers(s, "200", "Cache-Control: max-age=60\nETag: \"2\"", DIGITS);
+    origin_answers(s, "206", "Cache-Control: max-age=60\nETag: \"2\"\nContent-Range: bytes 7-8/10", "78");
+    client_asks(s, "GET /digits", "Range: bytes=7-8");
+    client_hears(s, "206", "Content-Range: bytes 7-8/10\nETag: \"2\"", "78");
+    origin_heard(s, "GET /digits", "Range: bytes=7-8\n!If-None-Match");
+    origin_count_is(s, 3);
+    scene_end(s);
+}
+END_TEST
+
 /* What is stored stands in for an origin that fails, but a part only for what lies in it. */
 START_TEST(a_part_does_not_stand_in_for_what_it_lacks)
 {
@@ -454,8 +509,10 @@ int main(void)
         TEST(a_freshened_part_is_looked_at_again),
         TEST(a_completed_part_answers_the_clients_range),
         TEST(of_a_large_content_only_the_part_is_asked_for),
+        TEST(of_what_has_grown_large_only_the_part_is_asked_for),
         TEST(a_changed_representation_comes_whole_at_once),
         TEST(a_rest_that_breaks_off_makes_nothing_whole),
+        TABLE(a_rest_of_another_length_makes_nothing_whole, false_rests),
         { a_stale_part_is_not_used_unasked, 3 },
         TEST(a_stale_part_is_freshened_by_a_304),
         TABLE(if_range_compares_strongly, if_ranges),
