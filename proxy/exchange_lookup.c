@@ -21,12 +21,6 @@ bool exchange_survives_purges(struct exchange *x, struct object *o, int64_t *sof
 
 /* ---- looking up */
 
-static void find_stored(struct exchange *x)
-{
-    x->lookup_seq = purge_fetch_begin(exchange_purges(x));
-    x->found = cache_find_stored(exchange_cache(x), &x->q);
-}
-
 /* What a look-up brought into memory was checked against every purge since it began, or leaves again. */
 void exchange_end_lookup(struct exchange *x)
 {
@@ -57,7 +51,8 @@ static bool own_request(struct exchange *x)
 static void store_job_run(struct store_job *job)
 {
     struct exchange *x = HOLDER_OF(job, struct exchange, job);
-    find_stored(x);
+    x->lookup_seq = purge_fetch_begin(exchange_purges(x));
+    x->found = cache_find_stored(exchange_cache(x), &x->q);
     loop_post(x->worker->loop, &x->job_task);
 }
 
@@ -87,7 +82,8 @@ void exchange_look_up(struct exchange *x)
     if (x->found == CACHE_WOULD_WAIT) {
         purge_fetch_drop(exchange_purges(x), x->lookup_seq);
         if (wait_for_store(x)) return;
-        find_stored(x);
+        x->found = x->q.vary != NULL ? CACHE_OTHER_VARIANT : CACHE_NOTHING; /* the origin is asked instead */
+        return;
     }
     if (x->found == CACHE_FOUND) heap_kept(&x->worker->heap, object_memory_bytes(x->q.object));
     exchange_end_lookup(x);
