@@ -94,7 +94,7 @@ static int open_with_lock_in_memory(struct store *s, unsigned flags)
     int fd = memfd_create("weir-store-lock", MFD_CLOEXEC);
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     store_files_remove_lock(s);
-    bool linked = fd >= 0 && symlink(link, s->lock_path) == 0; /* else LMDB makes a file there */
+    bool linked = fd >= 0 && access(link, F_OK) == 0 && symlink(link, s->lock_path) == 0; /* else LMDB makes a file */
     int rc = mdb_env_open(s->env, s->path, flags, 0600);
     if (linked) store_files_remove_lock(s);
     if (fd >= 0) close(fd);
@@ -155,7 +155,6 @@ int store_env_open(struct store *s, bool fresh)
         store_say(s, "%s: the disk has no room for %llu bytes now; the store takes them as it fills", s->path,
                   (unsigned long long)s->map_bytes);
     if (rc == 0) rc = env_begin_use(s, false);
-    if (rc == 0) rc = mdb_env_sync(s->env, 1);
     if (rc != 0) store_env_close(s);
     return rc;
 }
@@ -181,7 +180,8 @@ void store_env_close(struct store *s)
 
 int store_env_reopen(struct store *s)
 {
-    uint64_t seq = s->state.purge_seq;
+    /* The purge log goes too: nothing fetched before now may come back under it. A try that fails has lost the number. */
+    if (s->broken && s->state.purge_seq > s->seq_floor) s->seq_floor = s->state.purge_seq;
     pthread_mutex_lock(&s->env_lock);
     store_slots_close(s);
     store_env_close(s);
@@ -191,11 +191,12 @@ int store_env_reopen(struct store *s)
         s->live_pages = 0;
     }
     rc = store_env_open(s, s->broken);
+    if (rc == 0) rc = mdb_env_sync(s->env, 1); /* does the disk take it again? */
     if (rc == 0 && s->broken) {
-        /* The purge log is gone too: nothing fetched before now may come back under it. */
-        s->seq_floor = s->state.purge_seq = s->committed.purge_seq = seq;
+        s->state.purge_seq = s->committed.purge_seq = s->seq_floor;
         s->broken = false;
     }
+    if (rc != 0) store_env_close(s);
     if (rc < 0) s->broken = true;
     if (rc == 0) s->panicked = false;
     store_slots_reopen(s);
