@@ -269,6 +269,7 @@ static void land(void *arg);
 static void admit_unless_purged(struct landing *l)
 {
     if (is_purged(l)) {
+        if (l->body != NULL) body_drop_number(l->body);
         object_unref(&l->object);
         land(l);
     } else {
@@ -348,7 +349,7 @@ static void content_stored(void *arg, int result)
         land(l);
         return;
     }
-    if (!is_purged(l)) body_keep_number(l->body);
+    body_keep_number(l->body);
     admit_unless_purged(l);
 }
 
