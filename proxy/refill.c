@@ -145,9 +145,10 @@ static void run(struct store_job *job)
 void refill_start(struct refill *r)
 {
     if (r->weir->store == NULL) return;
-    r->running = true;
     r->job.run = run;
-    if (!store_submit(r->weir->store, &r->job)) r->running = false;
+    pthread_mutex_lock(&r->lock);
+    r->running = store_submit(r->weir->store, &r->job);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void refill_stop(struct refill *r)

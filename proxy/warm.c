@@ -80,8 +80,6 @@ static void on_content(void *arg, const uint8_t *at, size_t len)
     a->warming->result->bytes += len;
 }
 
-static void ask_more(struct warming *w);
-
 static void count(struct warming *w, struct view url, enum warm_outcome outcome, const char *why)
 {
     w->result->outcomes[outcome]++;
