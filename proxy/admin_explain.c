@@ -87,8 +87,9 @@ static void note_selected(struct explain *e, const struct holding *h, struct fie
     e->decision = *d;
     e->status = head->stored.status;
     e->has_validators = (head->stored.flags & STORED_HAS_VALIDATOR) != 0;
-    e->precondition =
-        precondition_decide(&e->head, head->stored.status, fields, head->content_length, e->c->now_s).verdict;
+    bool is_part = (head->stored.flags & STORED_PARTIAL) != 0;
+    int64_t length = is_part ? head->stored.content_length : head->content_length; /* of the whole */
+    e->precondition = precondition_decide(&e->head, head->stored.status, fields, length, e->c->now_s).verdict;
 }
 
 static void note_holding(void *arg, const struct holding *h)
@@ -146,13 +147,22 @@ static bool target_uri(const struct explain_query *q, const char *scheme, char *
     return n > 0 && (size_t)n < sizeof url && admin_url_in_scheme(view_of(url, (size_t)n), scheme, to, cap, out);
 }
 
+/* By its fields too, where an operator's key holds some. What is stored for GET is of interest whatever the method; a query
+ * has a key of its own, with a content that is not known here. */
+static bool make_key(struct explain *e)
+{
+    struct request_head asked = e->head;
+    if (asked.method != METHOD_QUERY) asked.method = METHOD_GET;
+    return key_from_request(&asked, e->policy, e->key_text, sizeof e->key_text, &e->key);
+}
+
 static bool look_up(struct explain *e, const struct explain_query *q, bool https)
 {
     struct view url;
     if (!target_uri(q, https ? "https" : "http", e->url, sizeof e->url, &url)) return false;
     make_head(e, q, https, url);
     e->policy = &site_route(e->c->site, &e->head)->policy;
-    if (!site_key_of_uri(e->c->site, url, e->key_text, sizeof e->key_text, &e->key)) return false;
+    if (!make_key(e)) return false;
     e->found = FOUND_NOTHING;
     cache_each_holding(e->c->cache, &e->key, note_holding, e);
     return true;
