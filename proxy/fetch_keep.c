@@ -327,13 +327,15 @@ void fetch_fail(struct fetch *f, int status, const char *detail)
 
 void fetch_is_too_large(struct fetch *f)
 {
+    f->response.storable.verdict = STORABLE_NO;
+    f->response.storable.reason = NOT_STORED_TOO_LARGE;
     note_refusal(f, NOT_STORED_TOO_LARGE, f->response.status);
     fetch_stop_storing(f);
 }
 
 void fetch_stop_storing(struct fetch *f)
 {
-    f->storing = false;
+    f->storing = f->response.stored = false;
     body_stop_storing(f->response.body);
     flight_unlist(fetch_flights(f), f->flight);
 }
@@ -388,8 +390,10 @@ static bool outdates_what_is_stored(const struct fetch *f)
     int status = f->response.status;
     enum storable_reason why = f->response.storable.reason;
     bool full = (status >= 200 && status <= 399 && status != 206 && status != 304) || status == 404 || status == 410;
+    bool could_not = f->response.storable.verdict == STORABLE_YES && f->may_store && !f->storing; /* too slow a disk */
+    bool may_not = f->response.storable.verdict == STORABLE_NO && !storable_reason_is_of_request(why);
     return f->stored != NULL && f->request.method != METHOD_HEAD && full && body_is_complete(f->response.body) &&
-           f->response.storable.verdict == STORABLE_NO && !storable_reason_is_of_request(why);
+           (could_not || may_not);
 }
 
 /* The transfer is over and its response, if there was one, is published. */

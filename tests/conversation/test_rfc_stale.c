@@ -150,6 +150,28 @@ START_TEST(what_the_origin_replaced_does_not_come_back)
 }
 END_TEST
 
+/* It shows only while it comes that it is too large to be stored. */
+START_TEST(what_is_too_large_replaces_too)
+{
+    struct scene *s = scene_begin_stopped();
+    const char *path = say(s, "%s/weir.yaml", scene_weir(s)->dir);
+    FILE *f = fopen(path, "we");
+    holds(s, f != NULL);
+    fprintf(f, "origin: http://127.0.0.1:%d\ncache: {content_limit: 6}\n", origin_port(scene_origin(s)));
+    fclose(f);
+    weir_starts(s, say(s, "--config %s", path));
+    store_for_ten_seconds(s, ", stale-if-error=600");
+    origin_answers_as(s, .status = "200", .fields = "Cache-Control: max-age=60", .body = "something new",
+                      .framing = CHUNKED);
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=stale; !stored; detail=too-large", "something new");
+    origin_goes(s);
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "502", "", NULL);
+    scene_end(s);
+}
+END_TEST
+
 /* A client that wants nothing kept takes nothing away. */
 START_TEST(a_no_store_request_takes_nothing_away)
 {
@@ -254,6 +276,7 @@ int main(void)
         TABLE(a_failure_without_anything_stale_is_told, failings),
         TABLE(directives_that_forbid_stale_hold_for_any_failure, failings),
         TABLE(what_the_origin_replaced_does_not_come_back, successors),
+        TEST(what_is_too_large_replaces_too),
         TEST(a_no_store_request_takes_nothing_away),
         TABLE(the_window_opens_at_equality_and_ends_at_its_own, window_rows),
         TEST(a_refresh_that_fails_leaves_the_window_open),
