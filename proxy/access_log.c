@@ -26,7 +26,7 @@ struct access_log {
     struct access_buffer *full, **full_end; /* the oldest first */
     struct access_buffer *spare;
     size_t buffers; /* made so far */
-    bool reopen, closing;
+    bool reopen, closing, ended;
     _Atomic uint64_t lost;
 };
 
@@ -226,6 +226,8 @@ static void *log_run(void *arg)
         pthread_mutex_lock(&l->lock);
         if (b != NULL) b->next = l->spare, l->spare = b;
     }
+    l->ended = true;
+    pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
     return NULL;
 }
@@ -241,7 +243,11 @@ struct access_log *access_log_open(const char *path, void (*say)(void *arg, cons
     *l = (struct access_log){ .path = strdup(path), .say = say, .say_arg = say_arg, .fd = open_file(path) };
     l->full_end = &l->full;
     pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (l->fd < 0)
         snprintf(why, cap, "access log %.300s: %s", path, strerror(errno));
     else if (l->path == NULL)
@@ -269,23 +275,28 @@ uint64_t access_log_lost(struct access_log *l)
     return l->lost;
 }
 
-static bool has_ended(struct access_log *l)
+/* @return false: it writes still, to something that stands still */
+static bool end_thread(struct access_log *l)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ACCESS_CLOSE_S;
-    return pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+    pthread_mutex_lock(&l->lock);
+    l->closing = true;
+    pthread_cond_broadcast(&l->changed);
+    while (!l->ended && pthread_cond_timedwait(&l->changed, &l->lock, &until) == 0) {
+    }
+    bool ended = l->ended;
+    pthread_mutex_unlock(&l->lock);
+    if (ended) pthread_join(l->thread, NULL);
+    return ended;
 }
 
 void access_log_close(struct access_log *l)
 {
     char line[512];
     if (l == NULL) return;
-    pthread_mutex_lock(&l->lock);
-    l->closing = true;
-    pthread_cond_signal(&l->changed);
-    pthread_mutex_unlock(&l->lock);
-    if (!has_ended(l)) {
+    if (!end_thread(l)) {
         snprintf(line, sizeof line, "access log %.300s: stands still; the last lines are lost", l->path);
         l->say(l->say_arg, line);
         return; /* all of it is the thread's, until the process ends */
