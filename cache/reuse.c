@@ -172,13 +172,13 @@ static bool status_is_error(int status)
 }
 
 bool reuse_stale_if_error(const struct request_head *request, const struct stored_head *s, const struct policy *p,
-                          uint64_t key_hash, int status, bool purged_soft, int64_t now_s)
+                          uint64_t key_hash, int status, int64_t soft_age_s, int64_t now_s)
 {
     struct request_directives ask = directives_of(request, p);
     if (!status_is_error(status) || stale_is_forbidden(s, p) || ask.no_cache) return false;
 
     int64_t age_s = current_age_s(s, now_s);
-    int64_t past_s = staleness_s(age_s, freshness_lifetime(s, p, key_hash).lifetime_s, purged_soft, 0);
+    int64_t past_s = staleness_s(age_s, freshness_lifetime(s, p, key_hash).lifetime_s, soft_age_s >= 0, soft_age_s);
     bool refused = ask.max_age.present && !ask.max_stale_any && !ask.max_stale.present && !ask.stale_if_error.present &&
                    age_s > ask.max_age.value;
     return !refused && past_s < error_window_s(s, p, &ask, status);

@@ -61,9 +61,9 @@ struct reuse_decision reuse_decide(const struct request_head *request, const str
 
 /** Whether a stale response may stand in for what the origin failed to give (RFC 5861 §4, design section 4).
  *  @param status  the 5xx the origin sent; 0: no answer at all (unreachable, closed, timed out, cut short)
- *  A softly purged response counts as just become stale until its lifetime has run out too. */
+ *  @param soft_age_s  since a soft purge ended its freshness; -1: none did */
 bool reuse_stale_if_error(const struct request_head *request, const struct stored_head *s, const struct policy *p,
-                          uint64_t key_hash, int status, bool purged_soft, int64_t now_s);
+                          uint64_t key_hash, int status, int64_t soft_age_s, int64_t now_s);
 
 /** Probabilistic early refresh, XFetch (Vattani, Chierichetti, Lowenstein, VLDB 2015): a fresh response is refreshed before it
  *  goes stale, the likelier the nearer that is and the longer its fetch took, so that no client waits for it and not all

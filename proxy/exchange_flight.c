@@ -256,18 +256,17 @@ static bool awaits_rest(struct exchange *x, struct body *body, int64_t length)
 
 static bool stale_may_stand_in(struct exchange *x, int status)
 {
+    int64_t soft_age_s = 0;
     if (x->q.object == NULL || !exchange_is_covered(x, x->q.object)) return false;
+    if (!exchange_survives_purges(x, x->q.object, &soft_age_s)) return false;
+    if (soft_age_s < 0) soft_age_s = 0; /* the clock went back */
+    if (!x->purged_soft) soft_age_s = -1;
     return reuse_stale_if_error(x->request, &object_head(x->q.object)->stored, &x->route->policy, x->q.key.hash[0],
-                                status, x->purged_soft, exchange_now_s(x));
+                                status, soft_age_s, exchange_now_s(x));
 }
 
 static void serve_stale(struct exchange *x, int status, const char *detail)
 {
-    int64_t soft_age_s;
-    if (!exchange_survives_purges(x, x->q.object, &soft_age_s)) {
-        answer_problem(x, status != 0 ? status : 502, detail);
-        return;
-    }
     stats_add(&x->worker->counters.stale_on_error, 1);
     x->outcome.fwd_status = status;
     x->outcome.detail = detail;

@@ -352,8 +352,8 @@ START_TEST(s_maxage_can_forbid_stale)
     struct reuse_inputs *in =
         stored(&q, 200, "Cache-Control: s-maxage=10, stale-while-revalidate=60, stale-if-error=60", &p);
     check(reuse_decide(&q.asked.head, in, &p, NOW_S + 10), REUSE_VALIDATE, REUSE_BECAUSE_STALE, "the letter");
-    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, false, NOW_S + 10));
-    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, false, NOW_S + 10));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, -1, NOW_S + 10));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, -1, NOW_S + 10));
 }
 END_TEST
 
@@ -406,7 +406,7 @@ START_TEST(stale_when_the_origin_fails)
     struct question q;
     struct policy p = default_policy();
     stored(&q, 200, errors[_i].fields, &p);
-    bool got = reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, errors[_i].status, false, NOW_S + errors[_i].age_s);
+    bool got = reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, errors[_i].status, -1, NOW_S + errors[_i].age_s);
     ck_assert_msg(got == errors[_i].allowed, "%s, status %d, age %d", errors[_i].fields, errors[_i].status,
                   (int)errors[_i].age_s);
 }
@@ -418,14 +418,14 @@ START_TEST(operators_default_for_stale_if_error)
     struct policy p = default_policy();
     p.default_sie_s = 100;
     stored(&q, 200, "Cache-Control: max-age=10", &p);
-    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, false, NOW_S + 109));
-    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, false, NOW_S + 110));
-    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, false, NOW_S + 109));
+    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, -1, NOW_S + 109));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, -1, NOW_S + 110));
+    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, -1, NOW_S + 109));
     p.default_sie_s = 5;
-    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, false, NOW_S + 69));
-    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, false, NOW_S + 15));
+    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, -1, NOW_S + 69));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, -1, NOW_S + 15));
     p.stale_if_unreachable_s = 0;
-    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, false, NOW_S + 15));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, -1, NOW_S + 15));
 }
 END_TEST
 
@@ -434,11 +434,14 @@ START_TEST(softly_purged_response_stands_in_for_errors)
     struct question q;
     struct policy p = default_policy();
     stored(&q, 200, "Cache-Control: max-age=100, stale-if-error=5", &p);
-    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, true, NOW_S + 50));
-    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, true, NOW_S + 105));
+    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, 0, NOW_S + 50));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, 0, NOW_S + 105));
+    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, 4, NOW_S + 50));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, 5, NOW_S + 50));
     stored(&q, 200, "Cache-Control: max-age=100", &p);
-    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, true, NOW_S + 50));
-    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, true, NOW_S + 50));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 503, 0, NOW_S + 50));
+    ck_assert(reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, 0, NOW_S + 50));
+    ck_assert(!reuse_stale_if_error(&q.asked.head, &q.head, &p, 0, 0, 60, NOW_S + 80));
 }
 END_TEST
 
@@ -466,7 +469,7 @@ START_TEST(request_directives_when_the_origin_fails)
     p.trust_request_directives = error_asks[_i].trust;
     stored(&q, 200, "Cache-Control: max-age=10, stale-if-error=5", &p);
     const struct request_head *request = ask(&a, "GET /", error_asks[_i].request);
-    ck_assert_msg(reuse_stale_if_error(request, &q.head, &p, 0, 503, false, NOW_S + 12) == error_asks[_i].allowed, "%s",
+    ck_assert_msg(reuse_stale_if_error(request, &q.head, &p, 0, 503, -1, NOW_S + 12) == error_asks[_i].allowed, "%s",
                   error_asks[_i].request);
 }
 END_TEST
@@ -479,10 +482,10 @@ START_TEST(trusted_stale_if_error_of_a_request_widens_the_window)
     p.trust_request_directives = true;
     stored(&q, 200, "Cache-Control: max-age=10", &p);
     const struct request_head *request = ask(&a, "GET /", "Cache-Control: stale-if-error=100");
-    ck_assert(reuse_stale_if_error(request, &q.head, &p, 0, 503, false, NOW_S + 109));
-    ck_assert(!reuse_stale_if_error(request, &q.head, &p, 0, 503, false, NOW_S + 110));
+    ck_assert(reuse_stale_if_error(request, &q.head, &p, 0, 503, -1, NOW_S + 109));
+    ck_assert(!reuse_stale_if_error(request, &q.head, &p, 0, 503, -1, NOW_S + 110));
     p.trust_request_directives = false;
-    ck_assert(!reuse_stale_if_error(request, &q.head, &p, 0, 503, false, NOW_S + 10));
+    ck_assert(!reuse_stale_if_error(request, &q.head, &p, 0, 503, -1, NOW_S + 10));
 }
 END_TEST
 

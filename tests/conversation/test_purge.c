@@ -160,6 +160,24 @@ START_TEST(a_soft_purge_keeps_it_for_errors)
 }
 END_TEST
 
+/* Its windows count from the purge, however long it would have been fresh. */
+START_TEST(a_soft_purge_does_not_keep_it_for_errors_for_ever)
+{
+    struct scene *s = scene_begin(NULL);
+    store(s, HOST, "/shelf", "Cache-Control: max-age=6000, stale-if-error=30", "old");
+    client_asks(s, "PURGE /shelf", "Soft-Purge: 1");
+    client_hears(s, "200", "", NULL);
+    origin_goes(s);
+    seconds_pass(s, 20);
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "200", "Cache-Status: weir; fwd=stale", "old");
+    seconds_pass(s, 20);
+    client_asks(s, "GET /shelf", "");
+    client_hears(s, "502", "", NULL);
+    scene_end(s);
+}
+END_TEST
+
 START_TEST(the_admin_api_wants_its_token)
 {
     struct scene *s = scene_begin_stopped();
@@ -435,6 +453,7 @@ int main(void)
         TEST(a_purge_of_too_many_tags_is_refused),
         TEST(a_soft_purge_keeps_what_it_makes_stale),
         TEST(a_soft_purge_keeps_it_for_errors),
+        TEST(a_soft_purge_does_not_keep_it_for_errors_for_ever),
         TEST(the_admin_api_wants_its_token),
         TABLE(the_api_takes_any_mix, api),
         TABLE(what_is_wrong_purges_nothing, wrong),
