@@ -345,6 +345,9 @@ int store_env_reopen(struct store *s);
 
 /** Run `read` in a transaction of its own: every access to the map outside the writer goes through here. */
 int store_read_in_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg);
+/** The same, without waiting for a slot: EAGAIN where none is free. */
+int store_read_in_free_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg),
+                            void *arg);
 /** Take every slot and end its transaction, so that the environment may be closed; and give them back. */
 void store_slots_close(struct store *s);
 void store_slots_reopen(struct store *s);

@@ -20,14 +20,23 @@ static bool slot_try(struct reader_slot *slot)
            !atomic_exchange_explicit(&slot->busy, true, memory_order_acquire);
 }
 
-static struct reader_slot *slot_take(struct store *s)
+/* @return NULL: all are busy */
+static struct reader_slot *slot_free(struct store *s)
 {
     unsigned first = (unsigned)sched_getcpu() * 8u;
-    for (unsigned i = 0;; i++) {
+    for (unsigned i = 0; i < STORE_SLOTS; i++) {
         struct reader_slot *slot = &s->slots[(first + i) % STORE_SLOTS];
         if (slot_try(slot)) return slot;
-        if (i % STORE_SLOTS == STORE_SLOTS - 1) sched_yield(); /* all busy: each is for one short call only */
     }
+    return NULL;
+}
+
+/* Each is busy for one short call, or all of them while the environment is opened anew. */
+static struct reader_slot *slot_take(struct store *s)
+{
+    struct reader_slot *slot;
+    while ((slot = slot_free(s)) == NULL) sched_yield();
+    return slot;
 }
 
 static int slot_begin(struct store *s, struct reader_slot *slot)
@@ -54,10 +63,11 @@ static int read_unguarded(void *arg)
     return rc != 0 ? rc : r->read(r->s, r->slot, r->arg);
 }
 
-int store_read_in_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg)
+static int read_in(struct store *s, struct reader_slot *slot,
+                   int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg)
 {
     bool fault;
-    struct reading r = { .s = s, .slot = slot_take(s), .read = read, .arg = arg };
+    struct reading r = { .s = s, .slot = slot, .read = read, .arg = arg };
     int rc = store_guarded(read_unguarded, &r, &fault);
     if (r.slot->txn != NULL) mdb_txn_reset(r.slot->txn);
     atomic_store_explicit(&r.slot->busy, false, memory_order_release);
@@ -65,6 +75,18 @@ int store_read_in_slot(struct store *s, int (*read)(struct store *s, struct read
     if (rc != ENOMEM && rc != EBADMSG) atomic_fetch_add(&s->errors, 1);
     if (rc < 0) store_report_damage(s);
     return rc;
+}
+
+int store_read_in_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg), void *arg)
+{
+    return read_in(s, slot_take(s), read, arg);
+}
+
+int store_read_in_free_slot(struct store *s, int (*read)(struct store *s, struct reader_slot *slot, void *arg),
+                            void *arg)
+{
+    struct reader_slot *slot = slot_free(s);
+    return slot != NULL ? read_in(s, slot, read, arg) : EAGAIN;
 }
 
 void store_slots_close(struct store *s)

@@ -237,5 +237,5 @@ static int look_in_slot(struct store *s, struct reader_slot *slot, void *arg)
 enum store_warmth store_warmth(struct store *s, const struct store_id *id, size_t content_max)
 {
     struct question q = { .id = id, .content_max = content_max, .answer = STORE_COLD };
-    return store_read_in_slot(s, look_in_slot, &q) == 0 ? q.answer : STORE_COLD;
+    return store_read_in_free_slot(s, look_in_slot, &q) == 0 ? q.answer : STORE_COLD;
 }

@@ -1014,6 +1014,58 @@ START_TEST(what_lies_in_memory_is_known)
 }
 END_TEST
 
+/* ---- every reader's place is taken */
+
+enum { READERS_MOST = 128 };
+
+struct readers_inside {
+    struct store *store;
+    sem_t inside, go_on;
+};
+
+static bool stay_inside(void *arg, const struct store_id *id, const struct store_found *found, struct view record)
+{
+    struct readers_inside *c = arg;
+    (void)id, (void)found, (void)record;
+    sem_post(&c->inside);
+    while (sem_wait(&c->go_on) != 0) continue;
+    return false;
+}
+
+static void *walk_slowly(void *arg)
+{
+    struct readers_inside *c = arg;
+    uint64_t cursor = 0;
+    ck_assert_int_eq(store_walk(c->store, NULL, &cursor, 1, stay_inside, c), 1);
+    return NULL;
+}
+
+/* As while the environment is opened anew: who may not wait is told that it would have to. */
+START_TEST(whether_it_waits_is_told_without_waiting)
+{
+    struct place p = place_new(SMALL);
+    pthread_t readers[READERS_MOST];
+    struct store_id id = id_of(1);
+    ck_assert_int_eq(place_open(&p), STORE_OPENED);
+    struct store_put put = { .id = id, .record = "plum", .record_len = 4 };
+    ck_assert_int_eq(store_put(p.store, &put, NULL, NULL), 0);
+    flush(p.store);
+    struct readers_inside c = { .store = p.store };
+    sem_init(&c.inside, 0, 0);
+    sem_init(&c.go_on, 0, 0);
+    for (int i = 0; i < READERS_MOST; i++) ck_assert_int_eq(pthread_create(&readers[i], NULL, walk_slowly, &c), 0);
+    for (int i = 0; i < READERS_MOST; i++)
+        while (sem_wait(&c.inside) != 0) continue;
+    ck_assert_int_eq(store_warmth(p.store, &id, SIZE_MAX), STORE_COLD);
+    for (int i = 0; i < READERS_MOST; i++) sem_post(&c.go_on);
+    for (int i = 0; i < READERS_MOST; i++) pthread_join(readers[i], NULL);
+    ck_assert_int_eq(store_warmth(p.store, &id, SIZE_MAX), STORE_WARM);
+    sem_destroy(&c.inside);
+    sem_destroy(&c.go_on);
+    place_end(&p);
+}
+END_TEST
+
 /* A worker that writes to a page of a file waits for its disk when that page was just written back. */
 START_TEST(readers_touch_no_page_of_a_file)
 {
@@ -1642,6 +1694,7 @@ static Suite *store_suite(void)
     tcase_add_test(c, a_pin_comes_and_goes_with_its_record);
     tcase_add_test(c, a_pin_that_is_over_keeps_nothing);
     tcase_add_test(c, what_lies_in_memory_is_known);
+    tcase_add_test(c, whether_it_waits_is_told_without_waiting);
     tcase_add_test(c, readers_touch_no_page_of_a_file);
     tcase_add_test(c, only_one_process_may_open_it);
     tcase_add_test(c, what_cannot_be_opened_is_said);
