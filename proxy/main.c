@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, LANDING_MS = 10 * 1000 };
+enum { EXIT_RUNNING = 1, EXIT_USAGE = 2, WHY_BYTES = 512, LANDING_MS = 10 * 1000, REFILL_AFTER_MS = 1000 };
 
 static int fail(int status, const char *why)
 {
@@ -158,10 +158,9 @@ static int64_t hot_keys_ms(struct weir *w)
     return ms;
 }
 
-/* @return the signal, or 0 when it is time to note what is hot */
-static int await_signal(struct weir *w, const sigset_t *signals)
+/* @param ms  how long; 0: as long as it takes. @return the signal, or 0: that time is over */
+static int await_signal(const sigset_t *signals, int64_t ms)
 {
-    int64_t ms = hot_keys_ms(w);
     int number = 0;
     if (ms == 0) return sigwait(signals, &number) == 0 ? number : SIGTERM;
     struct timespec wait = { ms / 1000, ms % 1000 * 1000000 };
@@ -171,16 +170,23 @@ static int await_signal(struct weir *w, const sigset_t *signals)
     return number > 0 ? number : 0;
 }
 
-/* Until one says that it is time to end. */
+/* Until one says that it is time to end. Memory is refilled once the clients that waited for the start have had their turn. */
 static void serve_signals(struct weir *w, const sigset_t *signals)
 {
     struct config_report *report = malloc(sizeof *report);
-    for (int number; (number = await_signal(w, signals)) == 0 || number == SIGHUP;) {
-        if (number == 0)
+    bool refilled = hot_keys_ms(w) == 0;
+    int number;
+    while ((number = await_signal(signals, refilled ? hot_keys_ms(w) : REFILL_AFTER_MS)) == 0 || number == SIGHUP) {
+        if (number == SIGHUP) {
+            if (report != NULL) (void)!config_reload(w->reloader, report, NULL); /* it says why not */
+        } else if (refilled) {
             refill_save(w->refill, false);
-        else if (report != NULL && !config_reload(w->reloader, report, NULL))
-            continue; /* it said why */
+        } else {
+            refill_start(w->refill);
+            refilled = true;
+        }
     }
+    if (!refilled) refill_start(w->refill); /* what the list of the last run names is noted again */
     free(report);
 }
 
@@ -191,7 +197,6 @@ static int run(struct weir *w, struct admin *admin, const sigset_t *signals)
     for (size_t i = 0; i < w->worker_count; i++)
         if (worker_start(w->workers[i]) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
     if (admin_start(admin) != 0) return fail(EXIT_RUNNING, "cannot start a thread");
-    if (hot_keys_ms(w) > 0) refill_start(w->refill);
     serve_signals(w, signals);
     atomic_store(&w->draining, true);
     for (size_t i = 0; i < w->worker_count; i++) worker_stop(w->workers[i]);
